@@ -1,0 +1,56 @@
+"""Every limit on what comes from outside, with its reason. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+# -- requests ---------------------------------------------------------------------------------------
+
+#: JSON bodies are read whole; the largest legitimate one names some 10,000 partitions.
+MAX_JSON_BODY = 4 * 1024 * 1024
+#: SQL texts and their XML envelope are read whole.
+MAX_XML_BODY = 1024 * 1024
+#: Characters of a project, schema, table or column name (the vendor's limit).
+MAX_NAME_LENGTH = 128
+
+# -- uploads ----------------------------------------------------------------------------------------
+
+#: One TableWrite body. A stream takes as many of them as it likes.
+MAX_UPLOAD_BODY = 64 * 1024 * 1024 * 1024
+#: One Arrow message, after decompression: it must fit in memory, several times over.
+MAX_ARROW_MESSAGE = 512 * 1024 * 1024
+#: Metadata of one Arrow message (schemas of thousands of columns stay below).
+MAX_ARROW_METADATA = 16 * 1024 * 1024
+#: Levels of nesting of an uploaded column (recursion in every Arrow implementation).
+MAX_NESTING = 32
+#: Columns of a table (the vendor's limit).
+MAX_COLUMNS = 1200
+#: Partition columns of a table (the vendor's limit).
+MAX_PARTITION_COLUMNS = 6
+#: Partitions one TableWrite body may touch: each costs an open file and a row-group buffer.
+MAX_PARTITIONS_PER_WRITE = 2000
+#: Bytes of one string or binary value, as told to clients in MaxFieldSize.
+MAX_FIELD_SIZE = 8 * 1024 * 1024
+
+# -- reads ------------------------------------------------------------------------------------------
+
+#: Rows of one Arrow batch (the C++ client's own bound, drift.md B.20).
+MAX_BATCH_ROWS = 20_000
+DEFAULT_BATCH_ROWS = 4096
+#: Rows of a preview: default and cap (drift.md B.15).
+DEFAULT_PREVIEW_ROWS = 1000
+MAX_PREVIEW_ROWS = 10_000
+#: Raw bytes a Size split holds by default, and at least (drift.md B.23).
+DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
+MIN_SPLIT_SIZE = 1024 * 1024
+#: Splits of one session: each is an entry of its plan.
+MAX_SPLITS = 100_000
+
+# -- time -------------------------------------------------------------------------------------------
+
+#: How far a request's Date may be from the server's clock (auth.md §5).
+MAX_CLOCK_SKEW = 15 * 60
+#: Life of read and write sessions (drift.md B.7).
+SESSION_LIFETIME = 24 * 60 * 60
+#: How long an expired read session can still be refreshed (drift.md B.7).
+REFRESH_GRACE = 24 * 60 * 60
+#: How long finished write sessions are remembered, so that a repeated commit is answered.
+FINISHED_SESSION_MEMORY = 30 * 24 * 60 * 60
