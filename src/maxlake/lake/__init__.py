@@ -1,0 +1,1 @@
+"""Tables at rest: catalog, snapshots, plans, scans, commits. No HTTP, no sessions."""

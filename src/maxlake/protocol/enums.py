@@ -1,0 +1,84 @@
+"""The protocol's closed sets. Values are spelled as on the wire."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """Every table and instance action of Storage API v2/v3 (wire.md §1.1)."""
+
+    TABLE_CREATE_READ_SESSION = "TableCreateReadSession"
+    TABLE_GET_READ_SESSION = "TableGetReadSession"
+    TABLE_READ = "TableRead"
+    TABLE_PREVIEW = "TablePreview"
+    TABLE_CREATE_WRITE_SESSION = "TableCreateWriteSession"
+    TABLE_GET_WRITE_SESSION = "TableGetWriteSession"
+    TABLE_COMMIT_WRITE_SESSION = "TableCommitWriteSession"
+    TABLE_ABORT_WRITE_SESSION = "TableAbortWriteSession"
+    TABLE_CREATE_WRITE_STREAM = "TableCreateWriteStream"
+    TABLE_GET_WRITE_STREAM = "TableGetWriteStream"
+    TABLE_WRITE = "TableWrite"
+    TABLE_CLOSE_WRITE_STREAM = "TableCloseWriteStream"
+    TABLE_GET_WRITE_SCHEMA = "TableGetWriteSchema"
+
+
+class SplitMode(StrEnum):
+    """How a read session is cut (wire.md §5)."""
+
+    SIZE = "Size"
+    PARALLELISM = "Parallelism"
+    ROW_OFFSET = "RowOffset"
+    BUCKET = "Bucket"
+
+
+class TimeUnit(StrEnum):
+    """Units of ArrowOptions (wire.md §4.1)."""
+
+    SECOND = "second"
+    MILLI = "milli"
+    MICRO = "micro"
+    NANO = "nano"
+
+
+class SessionStatus(StrEnum):
+    """States clients understand (wire.md §4.2)."""
+
+    INIT = "INIT"
+    NORMAL = "NORMAL"
+    CRITICAL = "CRITICAL"
+    EXPIRED = "EXPIRED"
+    COMMITTING = "COMMITTING"
+    COMMITTED = "COMMITTED"
+
+
+class WriteSessionState(StrEnum):
+    """Life of a write session (drift.md B.8)."""
+
+    NORMAL = "NORMAL"
+    COMMITTED = "COMMITTED"
+    ABORTED = "ABORTED"
+
+
+class StreamState(StrEnum):
+    """Life of a write stream (wire.md §8.4)."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+    ERROR = "ERROR"
+
+
+class WriteMode(StrEnum):
+    """When rows of a write session become visible (wire.md §8)."""
+
+    BATCH = "Batch"
+    BATCH_COMPATIBLE = "BatchCompatible"
+    STREAMING = "Streaming"
+    STREAMING_REALTIME = "StreamingRealtime"
+
+
+class Codec(StrEnum):
+    """Compression words of Accept-Encoding (wire.md §6)."""
+
+    ZSTD = "zstd"
+    LZ4_FRAME = "x-lz4-frame"

@@ -1,0 +1,28 @@
+"""The common form of messages, and their decoding: frozen, PascalCase, unknown keys ignored (wire.md §1)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from maxlake.protocol.errors import invalid_argument
+
+M = TypeVar("M", bound="Message")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Base of every message."""
+
+
+def decode(body: bytes, kind: type[M]) -> M:
+    """Decode a JSON body; an empty one counts as ``{}``. Raises ``InvalidArgument`` naming the bad field."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid_argument(f"the request body is not a valid {kind.__name__}: {error}") from error
+
+
+def encode(message: Message) -> bytes:
+    """Encode a message as JSON."""
+    return msgspec.json.encode(message)

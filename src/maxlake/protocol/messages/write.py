@@ -1,0 +1,116 @@
+"""Messages of write sessions and streams (wire.md §8, §9)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from maxlake.protocol.enums import StreamState
+from maxlake.protocol.messages.base import Message
+from maxlake.protocol.messages.schema import WriteSchema
+
+
+class CreateWriteSessionRequest(Message):
+    """TableCreateWriteSession. Flags arrive as JSON booleans or text (drift.md A.9)."""
+
+    partial_partition_spec: str = ""
+    flags: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+
+
+class CreateWriteSessionResponse(Message):
+    """Answer of TableCreateWriteSession; both keys always present."""
+
+    session_id: str
+    warning_message: str = ""
+
+
+class StreamInfo(Message):
+    """One entry of ``Streams`` as the documentation reads it (wire.md §8.4)."""
+
+    stream_id: str
+    stream_version: int
+    status: StreamState
+
+
+class GetWriteSessionResponse(Message):
+    """State of a write session. The server shapes ``streams`` per dialect (drift.md A.4)."""
+
+    streams: tuple[StreamInfo, ...]
+    warning_message: str = ""
+
+
+class StreamAddress(Message):
+    """Names one version of one stream. Ids are text; ``0`` and ``"0"`` are the same (drift.md A.8)."""
+
+    session_id: str
+    stream_id: str
+    stream_version: Annotated[int, Meta(ge=0)] = 0
+
+
+class StreamSchema(Message):
+    """What TableCreateWriteStream tells about the table (wire.md §9.1)."""
+
+    table_schema: WriteSchema
+    table_id: str
+    schema_version: int
+    is_delta_table: bool = False
+    quota_token: str = "none"  # noqa: S105 - opaque, required non-empty by block writers
+    warning_message: str = ""
+
+
+class StreamStatus(Message):
+    """Answer of TableGetWriteStream; ``byte_size`` counts Arrow bytes received (wire.md §9.2)."""
+
+    status: StreamState
+    record_count: int
+    byte_size: int
+    table_schema: WriteSchema
+    table_id: str
+    schema_version: int
+    latest_schema_version: int
+    error_code: str = ""
+    error_message: str = ""
+    warning_message: str = ""
+
+
+class WriteRowsRequest(Message):
+    """Query of TableWrite. ``count`` is what the client declared, 0 = unknown (drift.md B.9)."""
+
+    stream: StreamAddress
+    count: Annotated[int, Meta(ge=0)] = 0
+    row_offset: int | None = None
+    retry_id: str = ""
+
+
+class WriteRowsResponse(Message):
+    """Answer of TableWrite. ``commit_message`` is opaque and never empty."""
+
+    commit_message: str
+    record_count: int
+    warning_message: str = ""
+
+
+class CommitRequest(Message):
+    """Which (id, version) pairs to commit; both empty = every closed stream (wire.md §8.5)."""
+
+    stream_ids: tuple[int | str, ...] = ()
+    stream_versions: tuple[int, ...] = ()
+
+
+class CommitResponse(Message):
+    """Answer of TableCommitWriteSession."""
+
+    session_status: str = "COMMITTED"
+    warning_message: str = ""
+
+
+class CloseStreamResponse(Message):
+    """Answer of TableCloseWriteStream; a warning may contain ``data_incomplete``."""
+
+    warning_message: str = ""
+
+
+class Empty(Message):
+    """An answer without content is still a JSON object."""

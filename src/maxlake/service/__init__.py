@@ -1,0 +1,1 @@
+"""What a session means: read sessions, write sessions, streams, instances."""
