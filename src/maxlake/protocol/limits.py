@@ -10,6 +10,14 @@ MAX_JSON_BODY = 4 * 1024 * 1024
 MAX_XML_BODY = 1024 * 1024
 #: Characters of a project, schema, table or column name (the vendor's limit).
 MAX_NAME_LENGTH = 128
+#: Characters of one partition spec: six keys and values at their longest, quotes and blanks.
+MAX_PARTITION_SPEC = 4096
+#: Bytes of one partition value in UTF-8 (the vendor's limit).
+MAX_PARTITION_VALUE = 255
+#: Bytes of ``key=value`` as a directory name: what common file systems take.
+MAX_PARTITION_PATH_SEGMENT = 255
+#: Parameters of one request's query; the longest documented action has ten.
+MAX_QUERY_PARAMETERS = 100
 
 # -- uploads ----------------------------------------------------------------------------------------
 
@@ -29,6 +37,19 @@ MAX_PARTITION_COLUMNS = 6
 MAX_PARTITIONS_PER_WRITE = 2000
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.
 MAX_FIELD_SIZE = 8 * 1024 * 1024
+
+# -- types ------------------------------------------------------------------------------------------
+
+#: Digits of a decimal type: Arrow's decimal256 ends there. Storing stops at 38 (DuckDB's widest).
+MAX_DECIMAL_PRECISION = 76
+MAX_STORED_PRECISION = 38
+#: Characters of char(n) and varchar(n) (the vendor's limits).
+MAX_CHAR_LENGTH = 255
+MAX_VARCHAR_LENGTH = 65_535
+#: Elements of a vector: above this the value would pass MAX_FIELD_SIZE on the way to a client.
+MAX_VECTOR_LENGTH = 65_536
+#: Types inside one column's type, itself included: each is a row of the catalog.
+MAX_TYPE_NODES = 4096
 
 # -- reads ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""ODPS types: values (model), text (text), on the wire (arrow), at rest (storage), taken in (ingest)."""
