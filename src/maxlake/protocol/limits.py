@@ -19,6 +19,29 @@ MAX_PARTITION_PATH_SEGMENT = 255
 #: Parameters of one request's query; the longest documented action has ten.
 MAX_QUERY_PARAMETERS = 100
 
+#: Request line and headers, and what a chunked body adds to its data. The largest legitimate heads
+#: carry an STS token of a few KiB.
+MAX_REQUEST_HEAD = 64 * 1024
+#: Parameters of one query; clients send a dozen.
+MAX_QUERY_PARAMETERS = 64
+#: Elements inside one another in an XML body; a SQL job has six.
+MAX_XML_DEPTH = 32
+#: Time for a JSON or XML body to arrive whole.
+SMALL_BODY_TIME = 60
+#: How much of an upload nobody wants is read, and for how long, so that its sender sees the answer.
+MAX_DRAIN = 256 * 1024 * 1024
+DRAIN_TIME = 30
+#: Threads for short calls and for producing rows: more would only contend for the cores.
+CALL_THREADS = 16
+#: Row streams served at once: each holds up to three pieces of ROW_PIECE in memory.
+MAX_CONCURRENT_READS = 128
+#: Uploads served at once: each holds a thread and up to UPLOAD_QUEUE in memory.
+MAX_CONCURRENT_UPLOADS = 32
+#: How long a request waits for one of these places before it is told to come back (drift.md A.17).
+PLACE_WAIT = 60
+#: How long requests may still run when the server is told to stop. With closing, below 10 s.
+SHUTDOWN_DRAIN = 8
+
 # -- uploads ----------------------------------------------------------------------------------------
 
 #: One TableWrite body. A stream takes as many of them as it likes.
@@ -35,6 +58,10 @@ MAX_COLUMNS = 1200
 MAX_PARTITION_COLUMNS = 6
 #: Partitions one TableWrite body may touch: each costs an open file and a row-group buffer.
 MAX_PARTITIONS_PER_WRITE = 2000
+#: Bytes of one upload received ahead of the thread that stores them.
+UPLOAD_QUEUE = 8 * 1024 * 1024
+#: How long an upload may send nothing: V2 writers keep one open while the user computes the next rows.
+UPLOAD_STALL = 15 * 60
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.
 MAX_FIELD_SIZE = 8 * 1024 * 1024
 
@@ -56,6 +83,10 @@ MAX_TYPE_NODES = 4096
 #: Rows of one Arrow batch (the C++ client's own bound, drift.md B.20).
 MAX_BATCH_ROWS = 20_000
 DEFAULT_BATCH_ROWS = 4096
+#: Bytes gathered before they are handed to the socket; one piece is produced ahead.
+ROW_PIECE = 1024 * 1024
+#: How long a reader may take nothing: training loops pause between batches.
+READ_STALL = 60 * 60
 #: Rows of a preview: default and cap (drift.md B.15).
 DEFAULT_PREVIEW_ROWS = 1000
 MAX_PREVIEW_ROWS = 10_000

@@ -1,0 +1,42 @@
+"""The query of a request, read so that it means one thing only.
+
+The string clients sign is decoded, and so ambiguous where names hold ``&`` or ``=`` and where a name
+is repeated (design.md §9): such requests are refused whatever their signature.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_plus
+
+from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.limits import MAX_QUERY_PARAMETERS
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_OR_SEPARATOR = re.compile(r"[\x00-\x1f\x7f-\x9f&=]")
+
+
+def parse_query(raw: str) -> dict[str, str]:
+    """Decode the query of a URL, as it was on the wire, once; an absent value is the empty text.
+
+    Raises InvalidArgument for more than ``MAX_QUERY_PARAMETERS``, a repeated or empty name, names
+    with ``&``, ``=`` or control characters, values with control characters, and bytes not UTF-8.
+    """
+    pieces = [piece for piece in raw.split("&") if piece]
+    if len(pieces) > MAX_QUERY_PARAMETERS:
+        raise invalid_argument(f"The query has more than {MAX_QUERY_PARAMETERS} parameters")
+    parameters: dict[str, str] = {}
+    for piece in pieces:
+        name, _, value = piece.partition("=")
+        try:
+            name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+        except UnicodeDecodeError as error:
+            raise invalid_argument(f"A query parameter is not UTF-8: {piece[:64]!r}") from error
+        if not name or _CONTROL_OR_SEPARATOR.search(name):
+            raise invalid_argument(f"Not a query parameter name: {name[:64]!r}")
+        if _CONTROL.search(value):
+            raise invalid_argument(f"Query parameter {name!r} has control characters in its value")
+        if name in parameters:
+            raise invalid_argument(f"Query parameter {name!r} is given twice")
+        parameters[name] = value
+    return parameters
