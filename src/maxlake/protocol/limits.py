@@ -18,12 +18,9 @@ MAX_PARTITION_VALUE = 255
 MAX_PARTITION_PATH_SEGMENT = 255
 #: Parameters of one request's query; the longest documented action has ten.
 MAX_QUERY_PARAMETERS = 100
-
 #: Request line and headers, and what a chunked body adds to its data. The largest legitimate heads
 #: carry an STS token of a few KiB.
 MAX_REQUEST_HEAD = 64 * 1024
-#: Parameters of one query; clients send a dozen.
-MAX_QUERY_PARAMETERS = 64
 #: Elements inside one another in an XML body; a SQL job has six.
 MAX_XML_DEPTH = 32
 #: Time for a JSON or XML body to arrive whole.
