@@ -11,7 +11,6 @@ The package index is the one pip is configured for.
 """
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -43,10 +42,6 @@ def pips(scratch: Path) -> Iterator[Command]:
     """Ways to run pip here, the nearest first; each may turn out not to work."""
     if importlib.util.find_spec("pip"):
         yield [sys.executable, "-m", "pip"]
-    if importlib.util.find_spec("ensurepip"):
-        import ensurepip
-
-        yield from from_wheels(Path(ensurepip.__file__).parent / "_bundled")
     yield from from_wheels(SYSTEM_WHEELS)
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):
         yield from from_wheels(debian_wheels(scratch))
@@ -84,19 +79,23 @@ def unpack_uv(wheel: Path, bin_directory: Path) -> None:
                 target.chmod(0o755)
 
 
-def install(directory: Path, requirements: Path) -> bool:
-    """The ordinary way: a virtual environment with pip, if this Python can make one."""
-    try:
-        venv.create(directory, clear=True, with_pip=True, symlinks=os.name == "posix")
-    except (subprocess.CalledProcessError, ModuleNotFoundError) as error:
-        print(f"no virtual environment with pip ({error}): unpacking uv's wheel instead", file=sys.stderr)
-        return False
-    return run(directory / "bin" / "python", "-m", "pip", "install", *PIP_OPTIONS, "-r", requirements)
+def make_environment(directory: Path) -> bool:
+    """Make the virtual environment; whether there is a pip in it."""
+    ensurepip = importlib.util.find_spec("ensurepip")
+    # Asked before: Debian's venv exits the process where its ensurepip is split off.
+    if ensurepip and ensurepip.origin:
+        try:
+            venv.create(directory, clear=True, with_pip=True, symlinks=True)
+        except subprocess.CalledProcessError as error:
+            print(f"no pip in the virtual environment ({error})", file=sys.stderr)
+        else:
+            return True
+    venv.create(directory, clear=True, with_pip=False, symlinks=True)
+    return False
 
 
 def fetch(directory: Path, requirements: Path) -> bool:
-    """Where ensurepip is missing: an environment without pip, and uv's wheel unpacked into it."""
-    venv.create(directory, clear=True, with_pip=False, symlinks=os.name == "posix")
+    """Download uv's wheel with whatever pip is found, and unpack it."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         for pip in pips(scratch):
@@ -109,16 +108,19 @@ def fetch(directory: Path, requirements: Path) -> bool:
 def main() -> int:
     """Install uv and check that it runs."""
     directory, requirements = Path(sys.argv[1]), Path(sys.argv[2])
-    got = (install(directory, requirements) or fetch(directory, requirements)) and run(
-        directory / "bin" / "uv", "--version"
-    )
-    if not got:
+    if make_environment(directory):
+        pip = directory / "bin" / "python", "-m", "pip"
+        got = run(*pip, "install", *PIP_OPTIONS, "-r", requirements)
+    else:
+        got = fetch(directory, requirements)
+    if not (got and run(directory / "bin" / "uv", "--version")):
         print(
             "Could not fetch uv. Put uv on PATH, or give this Python its ensurepip module (Debian: the "
             "package python3-venv), or check the package index pip is configured for.",
             file=sys.stderr,
         )
-    return 0 if got else 1
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
