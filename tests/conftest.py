@@ -95,7 +95,8 @@ def tool() -> Callable[[str], Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+    # "" is where the terminal keeps the reports of set-up and teardown that passed.
+    for report in terminalreporter.getreports(""):
         for name, value in report.user_properties:
             if name == REACHED and report.when == "teardown":
                 terminalreporter.write_line(f"{report.nodeid}: {value}")
