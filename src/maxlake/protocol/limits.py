@@ -21,6 +21,8 @@ MAX_QUERY_PARAMETERS = 100
 #: Request line and headers, and what a chunked body adds to its data. The largest legitimate heads
 #: carry an STS token of a few KiB.
 MAX_REQUEST_HEAD = 64 * 1024
+#: Entries of one page of a list (what the official service says in MaxItems).
+MAX_LISTED = 1000
 #: Elements inside one another in an XML body; a SQL job has six.
 MAX_XML_DEPTH = 32
 #: Time for a JSON or XML body to arrive whole.
@@ -36,6 +38,8 @@ MAX_CONCURRENT_READS = 128
 MAX_CONCURRENT_UPLOADS = 32
 #: How long a request waits for one of these places before it is told to come back (drift.md A.17).
 PLACE_WAIT = 60
+#: How long an idle connection is kept: client pools reuse them between batches.
+KEEP_ALIVE = 75
 #: How long requests may still run when the server is told to stop. With closing, below 10 s.
 SHUTDOWN_DRAIN = 8
 
@@ -103,3 +107,22 @@ SESSION_LIFETIME = 24 * 60 * 60
 REFRESH_GRACE = 24 * 60 * 60
 #: How long finished write sessions are remembered, so that a repeated commit is answered.
 FINISHED_SESSION_MEMORY = 30 * 24 * 60 * 60
+
+# -- client -----------------------------------------------------------------------------------------
+
+#: Connections a client keeps open for reuse: the streams one process sensibly runs at once.
+CLIENT_IDLE_CONNECTIONS = 32
+#: How long an idle connection is reused: less than the 5 s after which common servers close it.
+CLIENT_IDLE_SECONDS = 4.0
+#: Attempts to connect (nothing was sent yet), and to GET through 502, 503 and 504 (wire.md §3.4).
+CLIENT_CONNECT_ATTEMPTS = 3
+CLIENT_GET_ATTEMPTS = 4
+#: First pause between attempts; doubled each time.
+CLIENT_RETRY_PAUSE = 0.1
+#: JSON and error answers are read whole; write schemas of MAX_COLUMNS columns stay below.
+CLIENT_MAX_ANSWER = 16 * 1024 * 1024
+#: Small pieces of an upload are gathered to this size; pieces of CLIENT_DIRECT_SEND go out uncopied.
+CLIENT_UPLOAD_CHUNK = 1024 * 1024
+CLIENT_DIRECT_SEND = 64 * 1024
+#: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
+CLIENT_READ_BUFFERS = 8

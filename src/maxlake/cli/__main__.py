@@ -1,0 +1,5 @@
+"""``python -m maxlake.cli``."""
+
+from maxlake.cli import main
+
+main()

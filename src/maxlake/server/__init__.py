@@ -1,0 +1,1 @@
+"""The wire: HTTP in, typed messages to the service, and back."""

@@ -1,0 +1,138 @@
+"""The Storage API: which action goes to which handler, and in which form it answers (wire.md §1.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.datastructures import Headers
+
+from maxlake.protocol import limits
+from maxlake.protocol.enums import Action
+from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.targets import TableTarget, parse_target
+from maxlake.server import dialects
+from maxlake.server import storage_handlers as handlers
+from maxlake.server.dialects import Compression, Dialect
+from maxlake.server.exchange import BodyCut, Exchange, Reply
+from maxlake.server.row_response import send_rows
+from maxlake.server.storage_handlers import Answer, StorageCall
+from maxlake.server.upload import UploadBody
+from maxlake.server.workers import Workers
+
+if TYPE_CHECKING:
+    from maxlake.service.rows import RowStream
+    from maxlake.service.service import Service
+
+_ROUTE_TOKEN = "x-odps-max-storage-route-token"  # noqa: S105 - a header's name
+
+
+@dataclass(frozen=True, slots=True)
+class JsonAction:
+    """JSON in, JSON out. ``routed`` answers carry a route token (wire.md §2.2)."""
+
+    handler: Callable[[StorageCall], Answer]
+    routed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowAction:
+    """JSON in, an Arrow IPC stream out, compressed as ``compression`` finds the client needs it."""
+
+    handler: Callable[[StorageCall], RowStream]
+    compression: Callable[[Dialect, Headers], Compression | None]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAction:
+    """An Arrow IPC stream in, JSON out."""
+
+    handler: Callable[[StorageCall, UploadBody], Answer]
+
+
+ACTIONS: dict[Action, JsonAction | RowAction | UploadAction] = {
+    Action.TABLE_CREATE_READ_SESSION: JsonAction(handlers.create_read_session, routed=True),
+    Action.TABLE_GET_READ_SESSION: JsonAction(handlers.get_read_session, routed=True),
+    Action.TABLE_READ: RowAction(handlers.read_rows, dialects.read_compression),
+    Action.TABLE_PREVIEW: RowAction(handlers.preview, dialects.preview_compression),
+    Action.TABLE_CREATE_WRITE_SESSION: JsonAction(handlers.create_write_session, routed=True),
+    Action.TABLE_GET_WRITE_SESSION: JsonAction(handlers.get_write_session, routed=True),
+    Action.TABLE_COMMIT_WRITE_SESSION: JsonAction(handlers.commit_write_session),
+    Action.TABLE_ABORT_WRITE_SESSION: JsonAction(handlers.abort_write_session),
+    Action.TABLE_CREATE_WRITE_STREAM: JsonAction(handlers.create_write_stream, routed=True),
+    Action.TABLE_GET_WRITE_STREAM: JsonAction(handlers.get_write_stream, routed=True),
+    Action.TABLE_WRITE: UploadAction(handlers.write_rows),
+    Action.TABLE_CLOSE_WRITE_STREAM: JsonAction(handlers.close_write_stream),
+    Action.TABLE_GET_WRITE_SCHEMA: JsonAction(handlers.get_write_schema),
+}
+
+
+class StorageApi:
+    """Answers ``/api/storage/v2`` and ``v3``, which differ in nothing but the path (wire.md §13)."""
+
+    def __init__(self, service: Service, workers: Workers) -> None:
+        self._service = service
+        self._workers = workers
+
+    async def serve(self, exchange: Exchange, principal: str) -> None:
+        """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
+        if exchange.method not in ("GET", "POST"):
+            raise invalid_argument(f"the Storage API takes GET and POST, not {exchange.method}")
+        action = self._action(exchange)
+        upload = isinstance(action, UploadAction)
+        body = b"" if upload else await exchange.read_body(limits.MAX_JSON_BODY)
+        call = await self._workers.call(self._call, exchange, body, principal)
+        match action:
+            case JsonAction(handler, routed):
+                answer = await self._workers.call(handler, call)
+                await exchange.answer(_json(answer, exchange, routed=routed))
+            case RowAction(handler, choose):
+                compression = choose(call.dialect, exchange.headers)
+                await send_rows(exchange, self._workers, lambda: handler(call), compression)
+            case UploadAction(handler):
+                await self._upload(exchange, handler, call)
+
+    def _action(self, exchange: Exchange) -> JsonAction | RowAction | UploadAction:
+        name = exchange.parameters().text("Action") or ""
+        if name not in Action:
+            raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(Action)}")
+        return ACTIONS[Action(name)]
+
+    def _call(self, exchange: Exchange, body: bytes, principal: str) -> StorageCall:
+        parameters = exchange.parameters()
+        text = parameters.identifier("Target")
+        target = parse_target(text)
+        if not isinstance(target, TableTarget):
+            raise invalid_argument(f"{text} is not a table; this action is served for tables only")
+        return StorageCall(
+            project=self._service.project(target.project),
+            target=target,
+            parameters=parameters,
+            body=body,
+            principal=principal,
+            dialect=dialects.recognise(exchange.headers, text),
+            retry_id=exchange.headers.get("odps-tunnel-retry-trace-id", ""),
+        )
+
+    async def _upload(
+        self, exchange: Exchange, handler: Callable[[StorageCall, UploadBody], Answer], call: StorageCall
+    ) -> None:
+        exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
+        async with self._workers.upload_place():
+            body = UploadBody(limits.MAX_UPLOAD_BODY)
+            pump = asyncio.create_task(body.pump(exchange))
+            try:
+                answer = await self._workers.upload(handler, call, body)
+            finally:
+                pump.cancel()
+                await asyncio.wait([pump])
+                body.fail(BodyCut("the server no longer waits for this upload"))
+        await exchange.answer(_json(answer, exchange, routed=True))
+
+
+def _json(answer: Answer, exchange: Exchange, *, routed: bool) -> Reply:
+    token = ((_ROUTE_TOKEN, dialects.route_token(exchange.host)),) if routed else ()
+    return Reply(msgspec.json.encode(answer), "application/json", headers=token)

@@ -1,0 +1,129 @@
+"""The server process: opens the service, listens, says so, and ends in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from maxlake.protocol import limits
+from maxlake.server.app import App
+from maxlake.server.http_protocol import HttpProtocol
+from maxlake.server.keys import AccessKey, access_key
+from maxlake.service.service import Service
+
+_log = logging.getLogger("maxlake.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``maxlake serve`` is told. ``port`` 0 picks a free one."""
+
+    root: Path
+    host: str
+    port: int
+    project: str
+    ready_file: Path | None
+    database_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a running server is reached, and with which key."""
+
+    endpoint: str
+    pid: int
+    project: str
+    key: AccessKey
+
+
+def run(settings: Settings, announce: Callable[[Address], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    ``announce`` is called once requests are accepted. Raises OSError if the address cannot be had,
+    ValueError for an unusable access key.
+    """
+    settings.root.mkdir(parents=True, exist_ok=True)
+    key = access_key(settings.root, os.environ)
+    listener = _listen(settings.host, settings.port)
+    service = Service.open(settings.root, project=settings.project, database_url=settings.database_url)
+    address = Address(f"http://{_location(listener)}/api", os.getpid(), settings.project, key)
+
+    def ready() -> None:
+        if settings.ready_file is not None:
+            _write_ready_file(settings.ready_file, address)
+        announce(address)
+
+    try:
+        _serve(service, key, listener, ready)
+    finally:
+        service.close()
+
+
+def _serve(service: Service, key: AccessKey, listener: socket.socket, ready: Callable[[], None]) -> None:
+    app = App(service, key.find_secret, lambda: datetime.now(UTC))
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=HttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.KEEP_ALIVE,
+        timeout_graceful_shutdown=limits.SHUTDOWN_DRAIN,
+    )
+    # uvicorn raises the signal that stopped it again when it is done; the process is to end with 0.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: None)
+    try:
+        _Server(config, ready).run([listener])
+    finally:
+        app.workers.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, telling when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await asyncio.get_running_loop().run_in_executor(None, self._ready)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.set_inheritable(False)
+    return listener
+
+
+def _location(listener: socket.socket) -> str:
+    """Return ``host:port`` as a client on this machine dials it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _write_ready_file(path: Path, address: Address) -> None:
+    """Write the file whole or not at all: whoever sees it can read it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.write_bytes(msgspec.json.encode({"endpoint": address.endpoint, "pid": address.pid}))
+    draft.replace(path)

@@ -1,0 +1,71 @@
+"""REST: which path and method goes to which handler (rest.md §1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.routing import Match, Route
+
+from maxlake.protocol import limits
+from maxlake.protocol.errors import ErrorCode, NotFoundError
+from maxlake.server.exchange import Exchange, Reply
+from maxlake.server.parameters import checked_identifier
+from maxlake.server.rest import instances, projects, tables
+from maxlake.server.rest.call import RestCall
+from maxlake.server.workers import Workers
+
+if TYPE_CHECKING:
+    from maxlake.service.service import Service
+
+Handler = Callable[[RestCall], Reply]
+
+_HANDLERS: dict[tuple[str, str], Handler] = {
+    ("GET", "/logview/host"): projects.logview_host,
+    ("GET", "/tenants"): projects.tenant,
+    ("GET", "/projects/{project}"): projects.show,
+    ("GET", "/projects/{project}/tunnel"): projects.tunnel,
+    ("PUT", "/projects/{project}/logs"): projects.take_logs,
+    ("POST", "/projects/{project}/authorization"): projects.bearer_token,
+    ("GET", "/projects/{project}/tables"): tables.list_all,
+    ("GET", "/projects/{project}/tables/{table}"): tables.show,
+    ("POST", "/projects/{project}/instances"): instances.create,
+    ("GET", "/projects/{project}/instances/{instance}"): instances.show,
+    ("PUT", "/projects/{project}/instances/{instance}"): instances.stop,
+    ("POST", "/projects/{project}/instances/{instance}"): instances.download,
+}
+_ROUTES = [Route(path, handler, methods=[method]) for (method, path), handler in _HANDLERS.items()]
+# The endpoint users give ends in /api; what clients believe to be a tunnel they call without (rest.md §7).
+_PREFIX = "/api"
+
+
+class RestApi:
+    """Answers every path but the Storage API's."""
+
+    def __init__(self, service: Service, workers: Workers) -> None:
+        self._service = service
+        self._workers = workers
+
+    async def serve(self, exchange: Exchange, principal: str) -> None:
+        """Answer one verified request. Raises NoSuchObject for unknown paths, and what handlers raise."""
+        handler, names = _match(exchange)
+        call = RestCall(
+            service=self._service,
+            names={name: checked_identifier(value, name) for name, value in names.items()},
+            parameters=exchange.parameters(),
+            body=await exchange.read_body(limits.MAX_XML_BODY),
+            principal=principal,
+            host=exchange.host,
+            path=exchange.path,
+        )
+        await exchange.answer(await self._workers.call(handler, call))
+
+
+def _match(exchange: Exchange) -> tuple[Handler, dict[str, str]]:
+    prefixed = exchange.path.startswith(f"{_PREFIX}/")
+    scope = {**exchange.scope, "root_path": _PREFIX if prefixed else ""}
+    for route in _ROUTES:
+        match, found = route.matches(scope)
+        if match is Match.FULL:
+            return found["endpoint"], found["path_params"]
+    raise NotFoundError(ErrorCode.NO_SUCH_OBJECT, f"{exchange.method} {exchange.path[:256]} is not served")
