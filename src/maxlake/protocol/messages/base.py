@@ -26,3 +26,11 @@ def decode(body: bytes, kind: type[M]) -> M:
 def encode(message: Message) -> bytes:
     """Encode a message as JSON."""
     return msgspec.json.encode(message)
+
+
+def decode_flag(value: object, name: str) -> bool:
+    """Read a flag that arrives as JSON boolean or as text in any case (drift.md A.9)."""
+    text = str(value).strip().lower()
+    if text not in ("true", "false"):
+        raise invalid_argument(f"{name} must be true or false, not {value!r}")
+    return text == "true"

@@ -1,0 +1,168 @@
+"""The commit: parts become files of a new snapshot, in the caller's transaction (design.md §4, step 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Table as SqlTable, insert, select, update
+
+from maxlake.lake import ducklake, partitions, tables
+from maxlake.lake.database import metadata
+from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.parts import Part
+from maxlake.lake.snapshots import Snapshot, next_snapshot
+from maxlake.lake.tables import Table
+
+#: What DuckLake does not keep about a file: its size in memory, which splits are balanced by.
+file_detail = SqlTable(
+    "maxlake_file",
+    metadata,
+    Column("data_file_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("raw_size", BigInteger, nullable=False),
+)
+
+
+def commit(
+    connection: Connection, table: Table, parts: Sequence[Part], *, replaced: Collection[PartitionKey] = ()
+) -> None:
+    """Add parts to a table and end the files of the ``replaced`` partitions, as one snapshot.
+
+    The key of an unpartitioned table is ``()``. A commit that changes nothing makes no snapshot.
+    """
+    if not parts and not replaced:
+        return
+    snapshot = next_snapshot(connection)
+    if replaced:
+        _end_partitions(connection, snapshot, table, replaced)
+    if parts:
+        _insert_files(connection, snapshot, table, parts)
+        snapshot.changes.append(f"inserted_into_table:{table.table_id}")
+    if table.partition_keys:
+        partitions.add(connection, table, {part.key for part in parts} | set(replaced), snapshot)
+    tables.touch(connection, table, snapshot)
+    snapshot.save(connection)
+
+
+def add_partitions(connection: Connection, table: Table, keys: Collection[PartitionKey]) -> None:
+    """Create empty partitions, as one snapshot."""
+    snapshot = next_snapshot(connection)
+    partitions.add(connection, table, keys, snapshot)
+    snapshot.changes.append(f"altered_table:{table.table_id}")
+    tables.touch(connection, table, snapshot)
+    snapshot.save(connection)
+
+
+def drop_partitions(connection: Connection, table: Table, keys: Collection[PartitionKey]) -> None:
+    """Drop partitions and their rows, as one snapshot."""
+    snapshot = next_snapshot(connection)
+    _end_partitions(connection, snapshot, table, keys)
+    for key in keys:
+        partitions.remove(connection, table, key)
+    tables.touch(connection, table, snapshot)
+    snapshot.save(connection)
+
+
+def _end_partitions(
+    connection: Connection, snapshot: Snapshot, table: Table, keys: Collection[PartitionKey]
+) -> None:
+    file = ducklake.data_file
+    known = partitions.file_keys(connection, table.table_id)
+    living = connection.execute(
+        select(file.c.data_file_id).where(
+            file.c.table_id == table.table_id, file.c.end_snapshot.is_(None)
+        )
+    ).scalars()
+    ended = [file_id for file_id in living if known.get(file_id, ()) in keys]
+    for kind in (file, ducklake.delete_file):
+        for some in _chunks(ended):
+            connection.execute(
+                update(kind)
+                .where(kind.c.data_file_id.in_(some), kind.c.end_snapshot.is_(None))
+                .values(end_snapshot=snapshot.snapshot_id)
+            )
+    snapshot.changes.append(f"deleted_from_table:{table.table_id}")
+
+
+def _chunks(ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Databases bound the number of parameters of a statement."""
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))
+
+
+def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, parts: Sequence[Part]) -> None:
+    stats = connection.execute(
+        select(ducklake.table_stats).where(ducklake.table_stats.c.table_id == table.table_id)
+    ).one()
+    partition_id = connection.execute(
+        select(ducklake.partition_info.c.partition_id).where(
+            ducklake.partition_info.c.table_id == table.table_id,
+            ducklake.partition_info.c.end_snapshot.is_(None),
+        )
+    ).scalar_one_or_none()
+    files: list[dict[str, Any]] = []
+    row_id = stats.next_row_id
+    for file_id, part in zip(snapshot.new_file_ids(len(parts)), parts, strict=True):
+        files.append(
+            {
+                "data_file_id": file_id,
+                "table_id": table.table_id,
+                "begin_snapshot": snapshot.snapshot_id,
+                "path": part.path,
+                "path_is_relative": True,
+                "file_format": "parquet",
+                "record_count": part.record_count,
+                "file_size_bytes": part.file_size,
+                "footer_size": part.footer_size,
+                "row_id_start": row_id,
+                "partition_id": partition_id,
+            }
+        )
+        row_id += part.record_count
+    connection.execute(insert(ducklake.data_file), files)
+    _insert_details(connection, table, [file["data_file_id"] for file in files], parts)
+    connection.execute(
+        update(ducklake.table_stats)
+        .where(ducklake.table_stats.c.table_id == table.table_id)
+        .values(
+            record_count=stats.record_count + row_id - stats.next_row_id,
+            next_row_id=row_id,
+            file_size_bytes=stats.file_size_bytes + sum(part.file_size for part in parts),
+        )
+    )
+
+
+def _insert_details(
+    connection: Connection, table: Table, file_ids: Sequence[int], parts: Sequence[Part]
+) -> None:
+    pairs = list(zip(file_ids, parts, strict=True))
+    connection.execute(
+        insert(file_detail), [{"data_file_id": file_id, "raw_size": part.raw_size} for file_id, part in pairs]
+    )
+    statistics = [
+        {
+            "data_file_id": file_id,
+            "table_id": table.table_id,
+            "column_id": column.column_id,
+            "column_size_bytes": column.size,
+            "value_count": column.value_count,
+            "null_count": column.null_count,
+            "min_value": column.minimum,
+            "max_value": column.maximum,
+        }
+        for file_id, part in pairs
+        for column in part.statistics
+    ]
+    if statistics:
+        connection.execute(insert(ducklake.file_column_stats), statistics)
+    values = [
+        {
+            "data_file_id": file_id,
+            "table_id": table.table_id,
+            "partition_key_index": index,
+            "partition_value": value,
+        }
+        for file_id, part in pairs
+        for index, value in enumerate(part.key)
+    ]
+    if values:
+        connection.execute(insert(ducklake.file_partition_value), values)

@@ -1,0 +1,176 @@
+"""The one place where SQLite and PostgreSQL differ: engines, transactions, column types.
+
+A project's catalog, its sessions and its table details live in one database, so that one
+transaction changes them together (design.md §4).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from maxlake.protocol.errors import BusyError, ErrorCode
+
+#: Tables of the catalog and of everything that shares its transactions.
+metadata = MetaData()
+
+#: How long a SQLite writer waits for another process before giving up, in seconds.
+BUSY_TIMEOUT = 30
+#: Connections to PostgreSQL a project may hold: one per worker thread is plenty.
+POOL_SIZE = 20
+
+
+class Flag(TypeDecorator[bool]):
+    """A boolean; DuckLake declares it BIGINT on SQLite."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type the ``ducklake`` extension itself declares."""
+        return dialect.type_descriptor(Boolean() if dialect.name == "postgresql" else BigInteger())
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> bool | int | None:  # type: ignore[override]
+        """Store 0 and 1 where there are no booleans."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return int(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:  # noqa: ARG002
+        """Return a bool."""
+        return None if value is None else bool(value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC instant with microseconds; DuckLake keeps it as text on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type the ``ducklake`` extension itself declares."""
+        return dialect.type_descriptor(
+            DateTime(timezone=True) if dialect.name == "postgresql" else String()
+        )
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:  # type: ignore[override]
+        """Write text of fixed width, so that it sorts as the instants do."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return an aware datetime."""
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value + ":00" if value[-3] in "+-" else value)
+        return None if value is None else value.astimezone(UTC)
+
+
+class Uuid(TypeDecorator[str]):
+    """A UUID as text."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type the ``ducklake`` extension itself declares."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.UUID(as_uuid=False))
+        return dialect.type_descriptor(String())
+
+
+class Database:
+    """Transactions on one project's database."""
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self.engine = engine
+        self._namespace = namespace
+        # SQLite's own waiting is unfair polling: threads of one process queue here instead.
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+
+    @classmethod
+    def sqlite(cls, path: Path) -> Database:
+        """Open (or create) a SQLite file: WAL, every commit synced."""
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+            connection.isolation_level = None  # we say BEGIN ourselves
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+            connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+        return cls(engine, path.stem)
+
+    @classmethod
+    def postgresql(cls, url: str, namespace: str) -> Database:
+        """Connect to a PostgreSQL database; ``namespace`` is the schema that holds this project."""
+        engine = create_engine(
+            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            pool_size=POOL_SIZE,
+            connect_args={"options": f"-csearch_path={namespace}"},
+        )
+        with engine.begin() as connection:
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"'))
+        return cls(engine, namespace)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run statements that see one state of the database."""
+        options = {"isolation_level": "REPEATABLE READ"} if self._turn is None else {}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Run one write transaction; writers take turns, so that it never fails half-way for a conflict.
+
+        Raises :class:`BusyError` when another process holds the database for longer than ``BUSY_TIMEOUT``.
+        """
+        if self._turn is None:
+            with self.engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:n))"), {"n": self._namespace})
+                yield connection
+            return
+        with self._turn, self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection:
+            try:
+                transaction = connection.begin()
+            except OperationalError as error:
+                raise BusyError(
+                    ErrorCode.SERVICE_UNAVAILABLE, "the catalog is locked by another process; try again"
+                ) from error
+            with transaction:
+                yield connection
+
+    def create_tables(self) -> None:
+        """Create what is missing of the tables in :data:`metadata`."""
+        with self.write() as connection:
+            metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()

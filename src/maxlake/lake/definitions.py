@@ -1,0 +1,225 @@
+"""Changes of definitions: schemas, tables and the partitioning DuckLake knows of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from maxlake.lake import ducklake, tables
+from maxlake.lake.partitions import partition
+from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
+from maxlake.lake.tables import Table, TableOptions, table_detail
+from maxlake.protocol.columns import Column, TableSchema
+from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
+from maxlake.protocol.types.storage import check_storable, ducklake_columns
+
+
+def create_table(
+    connection: Connection, schema: str, name: str, columns: TableSchema, options: TableOptions, owner: str
+) -> Table:
+    """Create a table in a snapshot of its own.
+
+    Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored.
+    """
+    schema, name = schema.lower(), name.lower()
+    tables.check_schema(connection, schema)
+    if tables.find(connection, schema, name):
+        raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
+    for column in (*columns.columns, *columns.partition_columns):
+        check_storable(column.type)
+    snapshot = next_snapshot(connection)
+    table_id = snapshot.new_catalog_id()
+    path = PurePosixPath(schema) / f"{name}-{table_id}"
+    _insert_table(connection, snapshot, table_id, schema, name, path)
+    field_ids = _insert_columns(connection, snapshot, table_id, columns)
+    if columns.partition_columns:
+        _insert_partitioning(connection, snapshot, table_id, columns.partition_columns, field_ids)
+    connection.execute(
+        insert(ducklake.table_stats).values(
+            table_id=table_id, record_count=0, next_row_id=0, file_size_bytes=0
+        )
+    )
+    connection.execute(
+        insert(table_detail).values(
+            table_id=table_id,
+            schema_name=schema,
+            table_name=name,
+            path=str(path),
+            columns=tables.encode_columns(columns, field_ids),
+            options=msgspec.json.encode(options).decode(),
+            owner=owner,
+            created_at=snapshot.time,
+            modified_at=snapshot.time,
+            ddl_at=snapshot.time,
+            schema_version=0,
+            latest_snapshot=snapshot.snapshot_id,
+        )
+    )
+    snapshot.changes.append(f"created_table:{quoted(schema)}.{quoted(name)}")
+    snapshot.change_schema(connection, table_id)
+    snapshot.save(connection)
+    return tables.get(connection, schema, name)
+
+
+def _insert_table(
+    connection: Connection, snapshot: Snapshot, table_id: int, schema: str, name: str, path: PurePosixPath
+) -> None:
+    schema_id = connection.execute(
+        select(ducklake.schema.c.schema_id).where(
+            ducklake.schema.c.schema_name == schema, ducklake.schema.c.end_snapshot.is_(None)
+        )
+    ).scalar_one()
+    connection.execute(
+        insert(ducklake.table).values(
+            table_id=table_id,
+            table_uuid=new_uuid(),
+            begin_snapshot=snapshot.snapshot_id,
+            schema_id=schema_id,
+            table_name=name,
+            path=f"{path.name}/",
+            path_is_relative=True,
+        )
+    )
+
+
+def _insert_columns(
+    connection: Connection, snapshot: Snapshot, table_id: int, columns: TableSchema
+) -> dict[str, int]:
+    """Write the column rows; return the first field id of each top-level column."""
+    rows: list[dict[str, Any]] = []
+    field_ids: dict[str, int] = {}
+    for column in (*columns.columns, *columns.partition_columns):
+        field_ids[column.name] = len(rows) + 1
+        for part in ducklake_columns(column.name, column.type, column.nullable, len(rows) + 1):
+            rows.append(
+                {
+                    "column_id": part.column_id,
+                    "begin_snapshot": snapshot.snapshot_id,
+                    "table_id": table_id,
+                    "column_order": part.column_id,
+                    "column_name": part.name,
+                    "column_type": part.column_type,
+                    "default_value": "NULL",
+                    "nulls_allowed": part.nulls_allowed,
+                    "parent_column": part.parent_column,
+                    "default_value_type": "literal",
+                    "default_value_dialect": "duckdb",
+                }
+            )
+    connection.execute(insert(ducklake.column), rows)
+    # Unknown bounds: a later writer that merges into them keeps them unknown instead of too narrow.
+    connection.execute(
+        insert(ducklake.table_column_stats),
+        [{"table_id": table_id, "column_id": row["column_id"]} for row in rows],
+    )
+    return field_ids
+
+
+def _insert_partitioning(
+    connection: Connection,
+    snapshot: Snapshot,
+    table_id: int,
+    keys: Iterable[Column],
+    field_ids: dict[str, int],
+) -> None:
+    partition_id = snapshot.new_catalog_id()
+    connection.execute(
+        insert(ducklake.partition_info).values(
+            partition_id=partition_id, table_id=table_id, begin_snapshot=snapshot.snapshot_id
+        )
+    )
+    connection.execute(
+        insert(ducklake.partition_column),
+        [
+            {
+                "partition_id": partition_id,
+                "table_id": table_id,
+                "partition_key_index": index,
+                "column_id": field_ids[key.name],
+                "transform": "identity",
+            }
+            for index, key in enumerate(keys)
+        ],
+    )
+
+
+def _end(connection: Connection, snapshot: Snapshot, kinds: Iterable[Any], table_id: int) -> None:
+    for kind in kinds:
+        connection.execute(
+            update(kind)
+            .where(kind.c.table_id == table_id, kind.c.end_snapshot.is_(None))
+            .values(end_snapshot=snapshot.snapshot_id)
+        )
+
+
+def drop_table(connection: Connection, table: Table) -> None:
+    """Drop a table. Sessions that pinned its files go on reading them."""
+    snapshot = next_snapshot(connection)
+    _end(
+        connection,
+        snapshot,
+        (
+            ducklake.table,
+            ducklake.column,
+            ducklake.data_file,
+            ducklake.delete_file,
+            ducklake.partition_info,
+        ),
+        table.table_id,
+    )
+    connection.execute(delete(partition).where(partition.c.table_id == table.table_id))
+    connection.execute(delete(table_detail).where(table_detail.c.table_id == table.table_id))
+    snapshot.changes.append(f"dropped_table:{table.table_id}")
+    snapshot.schema_version += 1
+    snapshot.save(connection)
+
+
+def create_schema(connection: Connection, name: str) -> None:
+    """Create a schema; raises ``ObjectAlreadyExists``."""
+    name = name.lower()
+    if name in (*tables.list_schemas(connection), "main"):
+        raise ConflictError(ErrorCode.ALREADY_EXISTS, f"schema {name} already exists")
+    snapshot = next_snapshot(connection)
+    connection.execute(
+        insert(ducklake.schema).values(
+            schema_id=snapshot.new_catalog_id(),
+            schema_uuid=new_uuid(),
+            begin_snapshot=snapshot.snapshot_id,
+            schema_name=name,
+            path=f"{name}/",
+            path_is_relative=True,
+        )
+    )
+    snapshot.changes.append(f"created_schema:{quoted(name)}")
+    snapshot.schema_version += 1
+    snapshot.save(connection)
+
+
+def drop_schema(connection: Connection, name: str) -> None:
+    """Drop an empty schema; raises ``NoSuchSchema``, or a conflict while it holds tables."""
+    name = name.lower()
+    tables.check_schema(connection, name)
+    if tables.list_tables(connection, name, limit=1):
+        raise ConflictError(
+            ErrorCode.ALREADY_EXISTS, f"schema {name} still holds tables; drop them first"
+        )
+    row = connection.execute(
+        select(ducklake.schema.c.schema_id).where(
+            ducklake.schema.c.schema_name == name, ducklake.schema.c.end_snapshot.is_(None)
+        )
+    ).scalar_one_or_none()
+    if row is None:  # pragma: no cover - check_schema has just seen it
+        raise NotFoundError(ErrorCode.NO_SUCH_SCHEMA, f"schema {name!r} does not exist")
+    snapshot = next_snapshot(connection)
+    connection.execute(
+        update(ducklake.schema)
+        .where(ducklake.schema.c.schema_id == row)
+        .values(end_snapshot=snapshot.snapshot_id)
+    )
+    snapshot.changes.append(f"dropped_schema:{row}")
+    snapshot.schema_version += 1
+    snapshot.save(connection)

@@ -1,0 +1,80 @@
+"""One project's tables: its database and its data directory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import insert, select, update
+
+from maxlake.lake import ducklake, durable
+from maxlake.lake.database import Database
+from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
+
+DEFAULT_SCHEMA = "default"
+
+
+class Lake:
+    """A DuckLake 1.0 catalog we write ourselves, and the Parquet files it names."""
+
+    def __init__(self, database: Database, data: Path) -> None:
+        self.database = database
+        self.data = data
+
+    @classmethod
+    def open(cls, database: Database, data: Path) -> Lake:
+        """Open a project's tables; create the catalog on first use."""
+        durable.make_directory(data)
+        database.create_tables()
+        lake = cls(database, data)
+        lake._initialize()
+        return lake
+
+    def _initialize(self) -> None:
+        metadata = ducklake.catalog_metadata
+        data_path = f"{self.data}/"
+        with self.database.write() as connection:
+            known = connection.execute(
+                select(metadata.c.value).where(metadata.c.key == "data_path")
+            ).scalar_one_or_none()
+            if known == data_path:
+                return
+            if known is not None:  # the project directory was moved: readers follow
+                connection.execute(
+                    update(metadata).where(metadata.c.key == "data_path").values(value=data_path)
+                )
+                return
+            connection.execute(
+                insert(metadata),
+                [
+                    {"key": "version", "value": ducklake.VERSION},
+                    {"key": "created_by", "value": "maxlake"},
+                    {"key": "data_path", "value": data_path},
+                    {"key": "encrypted", "value": "false"},
+                ],
+            )
+            # DuckDB looks for the schema "main" when it attaches; ODPS tables live in "default".
+            names = ("main", DEFAULT_SCHEMA)
+            for schema_id, name in enumerate(names):
+                connection.execute(
+                    insert(ducklake.schema).values(
+                        schema_id=schema_id,
+                        schema_uuid=new_uuid(),
+                        begin_snapshot=0,
+                        schema_name=name,
+                        path=f"{name}/",
+                        path_is_relative=True,
+                    )
+                )
+            Snapshot(
+                snapshot_id=0,
+                time=datetime.now(UTC),
+                schema_version=0,
+                next_catalog_id=len(names),
+                next_file_id=0,
+                changes=[f"created_schema:{quoted(name)}" for name in names],
+            ).save(connection)
+
+    def close(self) -> None:
+        """Release the database."""
+        self.database.close()

@@ -1,0 +1,136 @@
+"""Partitions of tables: DuckLake knows values of files, we know which partitions exist, empty ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, String, Table as SqlTable, delete, insert, select, update
+
+from maxlake.lake import ducklake
+from maxlake.lake.database import Instant, metadata
+from maxlake.lake.snapshots import Snapshot
+from maxlake.lake.tables import Table
+
+#: ``key`` is the JSON list of the partition's values in column order.
+partition = SqlTable(
+    "maxlake_partition",
+    metadata,
+    Column("table_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", String, primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+)
+
+PartitionKey = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """One partition; ``values`` by partition column, ``size`` in bytes on disk."""
+
+    values: Mapping[str, str]
+    created_at: datetime
+    modified_at: datetime
+    record_count: int
+    size: int
+
+
+def encode_key(key: PartitionKey) -> str:
+    """Return the text of ``maxlake_partition.key``."""
+    return msgspec.json.encode(key).decode()
+
+
+def decode_key(text: str) -> PartitionKey:
+    """Undo :func:`encode_key`."""
+    return msgspec.json.decode(text, type=PartitionKey)
+
+
+def list_partitions(connection: Connection, table: Table) -> list[Partition]:
+    """Return all partitions of a table, sorted by their values."""
+    sizes: dict[PartitionKey, tuple[int, int]] = {}
+    for key, rows, size in _file_sizes(connection, table):
+        before = sizes.get(key, (0, 0))
+        sizes[key] = (before[0] + rows, before[1] + size)
+    found = connection.execute(select(partition).where(partition.c.table_id == table.table_id))
+    listed: list[Partition] = []
+    for row in found:
+        key = decode_key(row.key)
+        rows, size = sizes.get(key, (0, 0))
+        listed.append(
+            Partition(
+                values=dict(zip(table.partition_keys, key, strict=True)),
+                created_at=row.created_at,
+                modified_at=row.modified_at,
+                record_count=rows,
+                size=size,
+            )
+        )
+    return sorted(listed, key=lambda item: tuple(item.values.values()))
+
+
+def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[PartitionKey, int, int]]:
+    file = ducklake.data_file
+    rows = connection.execute(
+        select(file.c.data_file_id, file.c.record_count, file.c.file_size_bytes).where(
+            file.c.table_id == table.table_id, file.c.end_snapshot.is_(None)
+        )
+    ).all()
+    keys = file_keys(connection, table.table_id)
+    for row in rows:
+        yield keys.get(row.data_file_id, ()), row.record_count, row.file_size_bytes
+
+
+def file_keys(connection: Connection, table_id: int) -> dict[int, PartitionKey]:
+    """Return the partition key of every file the table ever had."""
+    value = ducklake.file_partition_value
+    keys: dict[int, PartitionKey] = {}
+    for row in connection.execute(
+        select(value.c.data_file_id, value.c.partition_value)
+        .where(value.c.table_id == table_id)
+        .order_by(value.c.data_file_id, value.c.partition_key_index)
+    ):
+        keys[row.data_file_id] = (*keys.get(row.data_file_id, ()), row.partition_value)
+    return keys
+
+
+def exists(connection: Connection, table: Table, key: PartitionKey) -> bool:
+    """Tell whether the partition exists."""
+    return (
+        connection.execute(
+            select(partition.c.key).where(
+                partition.c.table_id == table.table_id, partition.c.key == encode_key(key)
+            )
+        ).scalar_one_or_none()
+        is not None
+    )
+
+
+def add(connection: Connection, table: Table, keys: Iterable[PartitionKey], snapshot: Snapshot) -> None:
+    """Note that these partitions exist and were changed by ``snapshot``."""
+    for key in keys:
+        changed = connection.execute(
+            update(partition)
+            .where(partition.c.table_id == table.table_id, partition.c.key == encode_key(key))
+            .values(modified_at=snapshot.time)
+        )
+        if not changed.rowcount:
+            connection.execute(
+                insert(partition).values(
+                    table_id=table.table_id,
+                    key=encode_key(key),
+                    created_at=snapshot.time,
+                    modified_at=snapshot.time,
+                )
+            )
+
+
+def remove(connection: Connection, table: Table, key: PartitionKey) -> None:
+    """Forget a partition; its files are ended by the caller."""
+    connection.execute(
+        delete(partition).where(
+            partition.c.table_id == table.table_id, partition.c.key == encode_key(key)
+        )
+    )

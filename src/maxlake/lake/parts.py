@@ -1,0 +1,210 @@
+"""Parts: the Parquet files an upload leaves behind, one a partition, durable before anyone names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from maxlake.lake import durable
+from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.statistics import ColumnStatistics, file_statistics
+from maxlake.lake.tables import Table
+from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.limits import MAX_PARTITIONS_PER_WRITE
+from maxlake.protocol.partitions import check_partition_value, hive_path
+from maxlake.protocol.types.storage import storage_field
+
+#: Rows of a row group: small enough to seek in, large enough to compress (design.md §3).
+ROW_GROUP_ROWS = 131_072
+#: Bytes of a row group before encoding, for wide rows.
+ROW_GROUP_BYTES = 64 * 1024 * 1024
+#: Bytes one upload may hold back over all its partitions before the largest becomes a row group.
+BUFFERED_BYTES = 96 * 1024 * 1024
+COMPRESSION = "zstd"
+COMPRESSION_LEVEL = 1
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One durable file no snapshot names yet. ``path`` is relative to the table's directory; sizes in bytes."""
+
+    path: str
+    key: PartitionKey
+    record_count: int
+    file_size: int
+    footer_size: int
+    raw_size: int
+    statistics: tuple[ColumnStatistics, ...]
+
+
+def storage_schema(table: Table) -> pa.Schema:
+    """Return the schema of a table's files: data columns, then partition columns, with field ids."""
+    return pa.schema(
+        [
+            storage_field(column.name, column.type, column.nullable, table.field_ids[column.name])
+            for column in (*table.columns.columns, *table.columns.partition_columns)
+        ]
+    )
+
+
+class _PartWriter:
+    """One file being written."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.buffered: list[pa.RecordBatch] = []
+        self.buffered_rows = self.buffered_bytes = 0
+        self.record_count = self.raw_size = 0
+        self._footers: list[pq.FileMetaData] = []
+        durable.make_directory(path.parent)
+        self._writer = pq.ParquetWriter(
+            durable.temporary_path(path),
+            schema,
+            compression=COMPRESSION,
+            compression_level=COMPRESSION_LEVEL,
+            write_page_checksum=True,
+            metadata_collector=self._footers,
+        )
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        self.buffered.append(batch)
+        self.buffered_rows += batch.num_rows
+        self.buffered_bytes += batch.nbytes
+        self.raw_size += batch.nbytes
+        if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.buffered:
+            self._writer.write_table(pa.Table.from_batches(self.buffered), row_group_size=ROW_GROUP_ROWS)
+            self.record_count += self.buffered_rows
+        self.buffered = []
+        self.buffered_rows = self.buffered_bytes = 0
+
+    def finish(self) -> pq.FileMetaData:
+        self.flush()
+        self._writer.close()
+        durable.publish(self.path)
+        return self._footers[0]
+
+    def discard(self) -> None:
+        self._writer.close()
+        durable.temporary_path(self.path).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+class Upload:
+    """Writes the batches of one upload as parts; a context manager that leaves nothing behind on failure.
+
+    ``name`` is unique to the upload (session, stream, version, sequence) and begins every file name, so
+    that a file nobody refers to tells whose it was.
+    """
+
+    def __init__(self, data: Path, table: Table, name: str) -> None:
+        self._directory = data / table.path
+        self._table = table
+        self._name = name
+        self._schema = storage_schema(table)
+        self._writers: dict[PartitionKey, _PartWriter] = {}
+        self.record_count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add a batch of the table's storage schema; rows go to their partitions in order.
+
+        Raises ``InvalidArgument`` for partition values that cannot be, or for too many partitions.
+        """
+        for key, rows in _by_partition(batch, self._table.partition_keys):
+            writer = self._writers.get(key)
+            if writer is None:
+                writer = self._writers[key] = self._open(key)
+            writer.append(rows)
+        self.record_count += batch.num_rows
+        while sum(writer.buffered_bytes for writer in self._writers.values()) > BUFFERED_BYTES:
+            max(self._writers.values(), key=lambda writer: writer.buffered_bytes).flush()
+
+    def _open(self, key: PartitionKey) -> _PartWriter:
+        if len(self._writers) >= MAX_PARTITIONS_PER_WRITE:
+            raise invalid_argument(
+                f"one upload may write {MAX_PARTITIONS_PER_WRITE} partitions; send the others in another",
+                where=self._table.full_name,
+            )
+        return _PartWriter(self._directory / self._path(key), self._schema)
+
+    def _path(self, key: PartitionKey) -> str:
+        directory = hive_path(self._values(key))
+        name = f"{self._name}.parquet"
+        return f"{directory}/{name}" if directory else name
+
+    def _values(self, key: PartitionKey) -> Mapping[str, str]:
+        return dict(zip(self._table.partition_keys, key, strict=True))
+
+    def finish(self) -> list[Part]:
+        """Make every part durable and return them."""
+        return [self._finish(key, writer) for key, writer in self._writers.items()]
+
+    def _finish(self, key: PartitionKey, writer: _PartWriter) -> Part:
+        footer = writer.finish()
+        return Part(
+            path=self._path(key),
+            key=key,
+            record_count=writer.record_count,
+            file_size=writer.path.stat().st_size,
+            footer_size=footer.serialized_size,
+            raw_size=writer.raw_size,
+            statistics=tuple(file_statistics(footer, self._schema, dict(self._table.field_ids))),
+        )
+
+    def discard(self) -> None:
+        """Remove every file of this upload."""
+        for writer in self._writers.values():
+            writer.discard()
+
+
+def _by_partition(
+    batch: pa.RecordBatch, keys: tuple[str, ...]
+) -> Iterator[tuple[PartitionKey, pa.RecordBatch]]:
+    """Cut a batch into runs of one partition each; rows of a partition keep their order."""
+    if not keys or not batch.num_rows:
+        yield (), batch
+        return
+    ends = _run_ends(batch, keys)
+    if len(ends) > 1:
+        order = pc.sort_indices(batch, sort_keys=[(key, "ascending") for key in keys])
+        batch = batch.take(order)
+        ends = _run_ends(batch, keys)
+    start = 0
+    for end in ends:
+        yield _partition_key(batch, start, keys), batch.slice(start, end - start)
+        start = end
+
+
+def _run_ends(batch: pa.RecordBatch, keys: tuple[str, ...]) -> list[int]:
+    ends: set[int] = set()
+    for key in keys:
+        ends.update(pc.run_end_encode(batch.column(key)).run_ends.to_pylist())
+    return sorted(ends)
+
+
+def _partition_key(batch: pa.RecordBatch, row: int, keys: tuple[str, ...]) -> PartitionKey:
+    values: list[str] = []
+    for key in keys:
+        value = batch.column(key)[row].as_py()
+        if value is None or value == "":
+            raise invalid_argument(f"partition column {key!r} is null or empty in an uploaded row")
+        values.append(check_partition_value(str(value), key))
+    return tuple(values)

@@ -1,0 +1,89 @@
+"""Snapshots: one for every change of a project's tables. Their numbers are the versions clients see."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, func, insert, select
+
+from maxlake.lake import ducklake
+
+
+@dataclass
+class Snapshot:
+    """The snapshot a write transaction is making. Ids are allocated from it; :meth:`save` writes it."""
+
+    snapshot_id: int
+    time: datetime
+    schema_version: int
+    next_catalog_id: int
+    next_file_id: int
+    changes: list[str] = field(default_factory=list[str])
+
+    def new_catalog_id(self) -> int:
+        """Allocate an id for a schema, table or partitioning."""
+        self.next_catalog_id += 1
+        return self.next_catalog_id - 1
+
+    def new_file_ids(self, count: int) -> range:
+        """Allocate ids for data files."""
+        first = self.next_file_id
+        self.next_file_id += count
+        return range(first, first + count)
+
+    def change_schema(self, connection: Connection, table_id: int) -> None:
+        """Note that this snapshot changes the definition of a table."""
+        self.schema_version += 1
+        connection.execute(
+            insert(ducklake.schema_versions).values(
+                begin_snapshot=self.snapshot_id, schema_version=self.schema_version, table_id=table_id
+            )
+        )
+
+    def save(self, connection: Connection) -> None:
+        """Write the snapshot; the last statement of every change."""
+        connection.execute(
+            insert(ducklake.snapshot).values(
+                snapshot_id=self.snapshot_id,
+                snapshot_time=self.time,
+                schema_version=self.schema_version,
+                next_catalog_id=self.next_catalog_id,
+                next_file_id=self.next_file_id,
+            )
+        )
+        connection.execute(
+            insert(ducklake.snapshot_changes).values(
+                snapshot_id=self.snapshot_id, changes_made=",".join(self.changes)
+            )
+        )
+
+
+def next_snapshot(connection: Connection) -> Snapshot:
+    """Begin the next snapshot inside a write transaction."""
+    row = connection.execute(
+        select(ducklake.snapshot).order_by(ducklake.snapshot.c.snapshot_id.desc()).limit(1)
+    ).one()
+    return Snapshot(
+        snapshot_id=row.snapshot_id + 1,
+        time=datetime.now(UTC),
+        schema_version=row.schema_version,
+        next_catalog_id=row.next_catalog_id,
+        next_file_id=row.next_file_id,
+    )
+
+
+def latest(connection: Connection) -> int:
+    """Return the number of the newest snapshot."""
+    return connection.execute(select(func.max(ducklake.snapshot.c.snapshot_id))).scalar_one()
+
+
+def new_uuid() -> str:
+    """Return a fresh UUID as DuckLake stores it."""
+    return str(uuid.uuid4())
+
+
+def quoted(name: str) -> str:
+    """Quote a name for ``changes_made``."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,240 @@
+"""Tables as the catalog describes them, and what DuckLake cannot say about them (design.md §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, Connection, Index, Row, String, func, select, update
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy import Table as SqlTable
+
+from maxlake.lake import ducklake
+from maxlake.lake.database import Instant, metadata
+from maxlake.lake.snapshots import Snapshot
+from maxlake.protocol.columns import Column, TableSchema
+from maxlake.protocol.errors import ErrorCode, NotFoundError
+from maxlake.protocol.types.text import parse_type
+
+#: One row a living table, beside its row in ``ducklake_table``; changed in the same transactions.
+table_detail = SqlTable(
+    "maxlake_table",
+    metadata,
+    SqlColumn("table_id", BigInteger, primary_key=True, autoincrement=False),
+    SqlColumn("schema_name", String, nullable=False),
+    SqlColumn("table_name", String, nullable=False),
+    SqlColumn("path", String, nullable=False),
+    SqlColumn("columns", String, nullable=False),
+    SqlColumn("options", String, nullable=False),
+    SqlColumn("owner", String, nullable=False),
+    SqlColumn("created_at", Instant, nullable=False),
+    SqlColumn("modified_at", Instant, nullable=False),
+    SqlColumn("ddl_at", Instant, nullable=False),
+    SqlColumn("schema_version", BigInteger, nullable=False),
+    SqlColumn("latest_snapshot", BigInteger, nullable=False),
+    Index("maxlake_table_name", "schema_name", "table_name", unique=True),
+)
+Index("maxlake_data_file_table", ducklake.data_file.c.table_id, ducklake.data_file.c.end_snapshot)
+Index("maxlake_file_partition", ducklake.file_partition_value.c.data_file_id)
+Index("maxlake_file_stats", ducklake.file_column_stats.c.data_file_id)
+
+
+class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the CREATE TABLE statement declared beside the columns."""
+
+    comment: str = ""
+    lifecycle: int | None = None
+    properties: dict[str, str] = {}
+    primary_key: tuple[str, ...] = ()
+    clustered_by: tuple[str, ...] = ()
+    sorted_by: tuple[str, ...] = ()
+    buckets: int | None = None
+
+
+class StoredColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """One top-level column as ``maxlake_table.columns`` keeps it; ``field_id`` is its first Parquet field id."""
+
+    name: str
+    type: str
+    nullable: bool
+    comment: str
+    column_id: int
+    default: str | None
+    field_id: int
+    partition: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One living table. Sizes in bytes; ``latest_snapshot`` is the last snapshot that changed it."""
+
+    table_id: int
+    schema: str
+    name: str
+    path: PurePosixPath
+    columns: TableSchema
+    field_ids: Mapping[str, int]
+    options: TableOptions
+    owner: str
+    created_at: datetime
+    modified_at: datetime
+    ddl_at: datetime
+    schema_version: int
+    latest_snapshot: int
+
+    @property
+    def full_name(self) -> str:
+        """``schema.name``, for messages."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def partition_keys(self) -> tuple[str, ...]:
+        """Names of the partition columns, in order."""
+        return tuple(column.name for column in self.columns.partition_columns)
+
+
+def encode_columns(schema: TableSchema, field_ids: Mapping[str, int]) -> str:
+    """Return the text of ``maxlake_table.columns``."""
+    stored = [
+        StoredColumn(
+            name=column.name,
+            type=str(column.type),
+            nullable=column.nullable,
+            comment=column.comment,
+            column_id=column.column_id,
+            default=column.default,
+            field_id=field_ids[column.name],
+            partition=partition,
+        )
+        for columns, partition in ((schema.columns, False), (schema.partition_columns, True))
+        for column in columns
+    ]
+    return msgspec.json.encode(stored).decode()
+
+
+def _table(row: Row[Any]) -> Table:
+    stored = msgspec.json.decode(row.columns, type=list[StoredColumn])
+    columns = {
+        partition: tuple(
+            Column(
+                name=column.name,
+                type=parse_type(column.type),
+                nullable=column.nullable,
+                comment=column.comment,
+                column_id=column.column_id,
+                default=column.default,
+            )
+            for column in stored
+            if column.partition is partition
+        )
+        for partition in (False, True)
+    }
+    return Table(
+        table_id=row.table_id,
+        schema=row.schema_name,
+        name=row.table_name,
+        path=PurePosixPath(row.path),
+        columns=TableSchema(columns=columns[False], partition_columns=columns[True]),
+        field_ids={column.name: column.field_id for column in stored},
+        options=msgspec.json.decode(row.options, type=TableOptions),
+        owner=row.owner,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        ddl_at=row.ddl_at,
+        schema_version=row.schema_version,
+        latest_snapshot=row.latest_snapshot,
+    )
+
+
+def check_schema(connection: Connection, schema: str) -> None:
+    """Raise ``NoSuchSchema`` unless the schema exists."""
+    if schema.lower() not in list_schemas(connection):
+        raise NotFoundError(ErrorCode.NO_SUCH_SCHEMA, f"schema {schema!r} does not exist")
+
+
+def list_schemas(connection: Connection) -> list[str]:
+    """Return the names of the living schemas, sorted; DuckDB's own ``main`` is not one of ours."""
+    rows = connection.execute(
+        select(ducklake.schema.c.schema_name).where(ducklake.schema.c.end_snapshot.is_(None))
+    ).scalars()
+    return sorted(name for name in rows if name != "main")
+
+
+def find(connection: Connection, schema: str, name: str) -> Table | None:
+    """Return the living table of this name (case-insensitive), or None."""
+    row = connection.execute(
+        select(table_detail).where(
+            table_detail.c.schema_name == schema.lower(), table_detail.c.table_name == name.lower()
+        )
+    ).one_or_none()
+    return _table(row) if row else None
+
+
+def get(connection: Connection, schema: str, name: str) -> Table:
+    """Return the living table of this name; raise ``NoSuchTable`` (or ``NoSuchSchema``)."""
+    found = find(connection, schema, name)
+    if found is None:
+        check_schema(connection, schema)
+        raise NotFoundError(ErrorCode.NO_SUCH_TABLE, f"table {schema}.{name} does not exist")
+    return found
+
+
+def get_by_id(connection: Connection, table_id: int) -> Table | None:
+    """Return the living table with this id, or None when it was dropped."""
+    row = connection.execute(
+        select(table_detail).where(table_detail.c.table_id == table_id)
+    ).one_or_none()
+    return _table(row) if row else None
+
+
+def list_tables(
+    connection: Connection, schema: str, *, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[Table]:
+    """Return tables in name order, at most ``limit``, whose names begin with ``prefix`` and follow ``after``."""
+    check_schema(connection, schema)
+    rows = connection.execute(
+        select(table_detail)
+        .where(
+            table_detail.c.schema_name == schema.lower(),
+            table_detail.c.table_name.startswith(prefix.lower(), autoescape=True),
+            table_detail.c.table_name > after,
+        )
+        .order_by(table_detail.c.table_name)
+        .limit(limit)
+    )
+    return [_table(row) for row in rows]
+
+
+def touch(connection: Connection, table: Table, snapshot: Snapshot) -> None:
+    """Note that a snapshot changed the table's rows or partitions."""
+    connection.execute(
+        update(table_detail)
+        .where(table_detail.c.table_id == table.table_id)
+        .values(modified_at=snapshot.time, latest_snapshot=snapshot.snapshot_id)
+    )
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rows, bytes on disk and files of a table or partition."""
+
+    record_count: int
+    bytes: int
+    file_count: int
+
+
+def size(connection: Connection, table_id: int) -> Size:
+    """Return the current size of a table."""
+    file = ducklake.data_file
+    row = connection.execute(
+        select(
+            func.coalesce(func.sum(file.c.record_count), 0),
+            func.coalesce(func.sum(file.c.file_size_bytes), 0),
+            func.count(),
+        ).where(file.c.table_id == table_id, file.c.end_snapshot.is_(None))
+    ).one()
+    return Size(int(row[0]), int(row[1]), int(row[2]))

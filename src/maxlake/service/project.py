@@ -1,0 +1,49 @@
+"""A project: the unit that owns tables and sessions, and can be copied as one directory."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from maxlake.lake.lake import Lake
+from maxlake.protocol import limits
+from maxlake.protocol.errors import DeniedError, ErrorCode
+from maxlake.service.plan_cache import PlanCache
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What an operator may change. Times in seconds."""
+
+    session_lifetime: float = limits.SESSION_LIFETIME
+    refresh_grace: float = limits.REFRESH_GRACE
+
+
+@dataclass(frozen=True)
+class Project:
+    """One open project."""
+
+    name: str
+    owner: str
+    created_at: datetime
+    lake: Lake
+    settings: ServiceSettings
+    plans: PlanCache = field(default_factory=PlanCache)
+
+    def new_expiry(self) -> datetime:
+        """Return when a session made or refreshed now expires."""
+        return datetime.now(UTC) + timedelta(seconds=self.settings.session_lifetime)
+
+
+def new_id() -> str:
+    """Return an id for a session or instance: unguessable, sorted by time, safe in paths."""
+    return f"{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(10)}"
+
+
+def check_owner(owner: str, principal: str, where: str) -> None:
+    """Raise ``NoPermission`` unless the caller owns the session."""
+    if owner != principal:
+        raise DeniedError(
+            ErrorCode.NO_PERMISSION, "this session belongs to another access key", where=where
+        )

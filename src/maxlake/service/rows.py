@@ -1,0 +1,110 @@
+"""Rows of read sessions and previews (wire.md §5, §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from maxlake.lake import plans, snapshots, tables
+from maxlake.lake.scans import BatchLimits, Projection, scan
+from maxlake.protocol import limits
+from maxlake.protocol.columns import Column
+from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.messages.read import (
+    ArrowOptions,
+    DataFormat,
+    PreviewRequest,
+    ReadAddress,
+    ReadRowsRequest,
+)
+from maxlake.protocol.partitions import parse_partition_filter
+from maxlake.protocol.targets import TableTarget
+from maxlake.protocol.types.arrow import ReadUnits
+from maxlake.service.project import Project
+from maxlake.service.read_sessions import ReadSession, open_session
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """Rows on their way out. ``batches`` may raise at any point: the answer must then be cut, not ended."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+def read(
+    project: Project, target: TableTarget, address: ReadAddress, request: ReadRowsRequest, principal: str
+) -> RowStream:
+    """Read rows of a session, addressed by split, by offset or not at all (drift.md B.2 to B.4)."""
+    if request.data_format != DataFormat():
+        raise invalid_argument("the only DataFormat is Arrow V5")
+    if request.max_batch_rows < 1:
+        raise invalid_argument(f"MaxBatchRows must be positive, not {request.max_batch_rows}")
+    session = open_session(project, target, address.session_id, principal)
+    start, stop = _addressed(session, address)
+    start = min(start + request.skip_row_num, stop)
+    projection = Projection(
+        _ordered(session.read_columns, request.data_columns, table_order=request.data_columns_unordered),
+        _units(session.arrow_options),
+    )
+    batch_limits = BatchLimits(
+        min(request.max_batch_rows, limits.MAX_BATCH_ROWS), request.max_batch_raw_size
+    )
+    slices = session.plan.slices(start, stop)
+    return RowStream(projection.schema, scan(project.lake.data, slices, projection, batch_limits))
+
+
+def _addressed(session: ReadSession, address: ReadAddress) -> tuple[int, int]:
+    """Return the rows [start, stop) of the session's canonical order that an address means."""
+    start, stop = 0, session.plan.record_count
+    if address.index is not None:
+        if address.index >= len(session.ends):
+            raise invalid_argument(
+                f"Index {address.index} is out of range: the session has {len(session.ends)} splits",
+                where=f"session {session.session_id}",
+            )
+        start, stop = plans.split_range(session.ends, address.index)
+    start = min(start + (address.offset or 0), stop)
+    # Clients leave Count out, or send 0, for "all that is left" (wire.md §5).
+    return start, min(start + address.count, stop) if address.count else stop
+
+
+def _ordered(columns: Sequence[Column], names: Sequence[str], *, table_order: bool) -> list[Column]:
+    if not names:
+        return list(columns)
+    known = {column.name.lower(): column for column in columns}
+    for name in names:
+        if name.lower() not in known:
+            raise invalid_argument(
+                f"DataColumns names {name!r}, which is not in the session; it has: {', '.join(known)}"
+            )
+    chosen = list(dict.fromkeys(known[name.lower()] for name in names))
+    return [column for column in columns if column in chosen] if table_order else chosen
+
+
+def _units(options: ArrowOptions) -> ReadUnits:
+    return ReadUnits(datetime=options.datetime_unit, timestamp=options.timestamp_unit)
+
+
+def preview(project: Project, target: TableTarget, request: PreviewRequest, principal: str) -> RowStream:  # noqa: ARG001 - rights are checked per table here
+    """Sample rows without a session (drift.md B.15)."""
+    limit = limits.DEFAULT_PREVIEW_ROWS if request.limit is None else request.limit
+    if limit < 1:
+        raise invalid_argument(f"Limit must be positive, not {limit}")
+    with project.lake.database.read() as connection:
+        table = tables.get(connection, target.schema, target.table)
+        wanted = parse_partition_filter(
+            [request.partition] if request.partition.strip() else [], table.partition_keys
+        )
+        plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
+    columns = _ordered(
+        (*table.columns.columns, *table.columns.partition_columns), request.columns, table_order=False
+    )
+    projection = Projection(columns, ReadUnits())
+    stop = min(limit, limits.MAX_PREVIEW_ROWS, plan.record_count)
+    batches = scan(
+        project.lake.data, plan.slices(0, stop), projection, BatchLimits(limits.DEFAULT_BATCH_ROWS)
+    )
+    return RowStream(projection.schema, batches)

@@ -1,0 +1,83 @@
+"""The service: a root directory (or a PostgreSQL database) full of projects."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from maxlake.lake import durable
+from maxlake.lake.database import Database
+from maxlake.lake.lake import Lake
+from maxlake.protocol.errors import ErrorCode, NotFoundError
+from maxlake.protocol.names import check_name
+from maxlake.service import store
+from maxlake.service.project import Project, ServiceSettings
+
+#: Who owns what the service creates by itself.
+OWNER = "maxlake"
+
+__all__ = ["OWNER", "Service", "ServiceSettings", "store"]
+
+
+class Service:
+    """All projects of one server process."""
+
+    def __init__(self, root: Path, database_url: str | None, settings: ServiceSettings) -> None:
+        self._root = root
+        self._database_url = database_url
+        self._settings = settings
+        self._projects: dict[str, Project] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        project: str,
+        database_url: str | None = None,
+        settings: ServiceSettings | None = None,
+    ) -> Service:
+        """Open ``root`` and create the project ``project`` unless it exists.
+
+        ``database_url`` is a ``postgresql://`` URL; without one every project keeps a SQLite file.
+        """
+        service = cls(root.resolve(), database_url, settings or ServiceSettings())
+        durable.make_directory(service._directory(check_name(project, "project")))
+        service.project(project)
+        return service
+
+    def _directory(self, name: str) -> Path:
+        return self._root / "projects" / name.lower()
+
+    def project(self, name: str) -> Project:
+        """Return an existing project (names are case-insensitive); raises ``NoSuchProject``."""
+        key = check_name(name, "project").lower()
+        with self._lock:
+            if key not in self._projects:
+                directory = self._directory(key)
+                if not directory.is_dir():
+                    raise NotFoundError(ErrorCode.NO_SUCH_PROJECT, f"project {name!r} does not exist")
+                self._projects[key] = self._open(key, directory)
+            return self._projects[key]
+
+    def _open(self, name: str, directory: Path) -> Project:
+        if self._database_url:
+            database = Database.postgresql(self._database_url, f"maxlake_{name}")
+        else:
+            database = Database.sqlite(directory / "lake.sqlite")
+        return Project(
+            name=name,
+            owner=OWNER,
+            created_at=datetime.fromtimestamp(directory.stat().st_ctime, UTC),
+            lake=Lake.open(database, directory / "data"),
+            settings=self._settings,
+        )
+
+    def close(self) -> None:
+        """Release every database."""
+        with self._lock:
+            for project in self._projects.values():
+                project.lake.close()
+            self._projects.clear()

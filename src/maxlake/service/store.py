@@ -1,0 +1,75 @@
+"""Tables of sessions, streams, parts and instances; they share the catalog's database and transactions."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table
+
+from maxlake.lake.database import Instant, metadata
+
+read_session = Table(
+    "maxlake_read_session",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("table_id", BigInteger, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+write_session = Table(
+    "maxlake_write_session",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("table_id", BigInteger, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("partition", String, nullable=False),
+    Column("overwrite", Boolean, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+)
+
+#: One row a stream id: its newest version. ``position`` is the order of creation within the session.
+stream = Table(
+    "maxlake_stream",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("stream_id", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("record_count", BigInteger, nullable=False, default=0),
+    Column("declared_count", BigInteger, nullable=False, default=0),
+    Column("byte_size", BigInteger, nullable=False, default=0),
+    Column("error_code", String, nullable=False, default=""),
+    Column("error_message", String, nullable=False, default=""),
+)
+
+#: One row a file a stream left; gone once the session is committed or aborted.
+part = Table(
+    "maxlake_part",
+    metadata,
+    Column("session_id", String, nullable=False),
+    Column("stream_id", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("maxlake_part_stream", "session_id", "stream_id"),
+)
+
+#: One row an acknowledged upload that carried a retry id, with the answer given (wire.md §3.4).
+upload = Table(
+    "maxlake_upload",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("retry_id", String, primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
+)
+
+instance = Table(
+    "maxlake_instance",
+    metadata,
+    Column("instance_id", String, primary_key=True),
+    Column("uuid", String, unique=True),
+    Column("content", LargeBinary, nullable=False),
+)

@@ -1,0 +1,110 @@
+"""Tables and partitions as the REST interface describes them (rest.md §3, §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from maxlake.lake import partitions, tables
+from maxlake.lake.partitions import Partition
+from maxlake.protocol.columns import TableSchema
+from maxlake.protocol.errors import ErrorCode, NotFoundError
+from maxlake.protocol.partitions import PartitionSpec, resolve
+from maxlake.service.project import Project
+
+__all__ = ["Partition", "Table", "get", "get_partition", "list_partitions", "list_schemas", "list_tables"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with its current size; ``size`` in bytes on disk, ``lifecycle`` in days."""
+
+    table_id: int
+    schema: str
+    name: str
+    columns: TableSchema
+    comment: str
+    owner: str
+    lifecycle: int | None
+    properties: Mapping[str, str]
+    primary_key: tuple[str, ...]
+    created_at: datetime
+    modified_at: datetime
+    ddl_at: datetime
+    record_count: int
+    size: int
+    file_count: int
+    schema_version: int
+
+
+def _described(connection: Connection, table: tables.Table) -> Table:
+    size = tables.size(connection, table.table_id)
+    return Table(
+        table_id=table.table_id,
+        schema=table.schema,
+        name=table.name,
+        columns=table.columns,
+        comment=table.options.comment,
+        owner=table.owner,
+        lifecycle=table.options.lifecycle,
+        properties=table.options.properties,
+        primary_key=table.options.primary_key,
+        created_at=table.created_at,
+        modified_at=table.modified_at,
+        ddl_at=table.ddl_at,
+        record_count=size.record_count,
+        size=size.bytes,
+        file_count=size.file_count,
+        schema_version=table.schema_version,
+    )
+
+
+def get(project: Project, schema: str, name: str, principal: str) -> Table:  # noqa: ARG001 - every key may list
+    """Return a table; raises ``NoSuchTable``."""
+    with project.lake.database.read() as connection:
+        return _described(connection, tables.get(connection, schema, name))
+
+
+def list_tables(
+    project: Project, schema: str, *, prefix: str, after: str, limit: int, principal: str  # noqa: ARG001
+) -> list[Table]:
+    """Return at most ``limit`` tables in name order, named ``prefix…`` and following ``after``."""
+    with project.lake.database.read() as connection:
+        found = tables.list_tables(connection, schema, prefix=prefix, after=after, limit=limit)
+        return [_described(connection, table) for table in found]
+
+
+def list_partitions(
+    project: Project, schema: str, name: str, spec: PartitionSpec | None, *, principal: str  # noqa: ARG001
+) -> list[Partition]:
+    """Return the partitions a partial spec matches (all without one), sorted."""
+    with project.lake.database.read() as connection:
+        table = tables.get(connection, schema, name)
+        wanted = resolve(spec or PartitionSpec(), table.partition_keys, complete=False)
+        return [
+            partition
+            for partition in partitions.list_partitions(connection, table)
+            if wanted.items() <= dict(partition.values).items()
+        ]
+
+
+def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec, principal: str) -> Partition:
+    """Return one partition; raises ``NoSuchPartition``."""
+    with project.lake.database.read() as connection:
+        table = tables.get(connection, schema, name)
+        resolve(spec, table.partition_keys, complete=True)
+    found = list_partitions(project, schema, name, spec, principal=principal)
+    if not found:
+        raise NotFoundError(
+            ErrorCode.NO_SUCH_PARTITION, f"partition {spec} does not exist", where=table.full_name
+        )
+    return found[0]
+
+
+def list_schemas(project: Project) -> list[str]:
+    """Return the names of the project's schemas, sorted."""
+    with project.lake.database.read() as connection:
+        return tables.list_schemas(connection)
