@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pat
 
+from maxlake.protocol.enums import TimeUnit
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_DECIMAL_PRECISION, MAX_NESTING
 from maxlake.protocol.types.model import (
@@ -25,20 +25,6 @@ from maxlake.protocol.types.model import (
 )
 
 
-class TimeUnit(StrEnum):
-    """Resolution of the instants a reader asks for (ArrowOptions)."""
-
-    SECOND = "second"
-    MILLI = "milli"
-    MICRO = "micro"
-    NANO = "nano"
-
-    @property
-    def arrow(self) -> str:
-        """Arrow's word for it."""
-        return {"second": "s", "milli": "ms", "micro": "us", "nano": "ns"}[self.value]
-
-
 @dataclass(frozen=True)
 class ReadUnits:
     """Units a reader asked for; the defaults are every client's (types.md §2)."""
@@ -49,6 +35,8 @@ class ReadUnits:
 
 DEFAULT_UNITS = ReadUnits()
 
+#: Arrow's words for the units.
+_ARROW_UNITS = {TimeUnit.SECOND: "s", TimeUnit.MILLI: "ms", TimeUnit.MICRO: "us", TimeUnit.NANO: "ns"}
 #: Ticks in a second, by Arrow's word for the unit.
 TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -79,9 +67,9 @@ def arrow_type(t: OdpsType, units: ReadUnits = DEFAULT_UNITS) -> pa.DataType:
     """Return the Arrow type in which values of ``t`` are sent to readers (types.md §2)."""
     match t:
         case Simple(kind=Kind.DATETIME):
-            return pa.timestamp(units.datetime.arrow)
+            return pa.timestamp(_ARROW_UNITS[units.datetime])
         case Simple(kind=Kind.TIMESTAMP | Kind.TIMESTAMP_NTZ):
-            return pa.timestamp(units.timestamp.arrow)
+            return pa.timestamp(_ARROW_UNITS[units.timestamp])
         case _:
             return compose(t, lambda child: arrow_type(child, units), list_child="item")
 
