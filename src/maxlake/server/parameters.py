@@ -48,7 +48,7 @@ class Parameters:
         return int(value)
 
     def boolean(self, name: str) -> bool:
-        """Return what ``true`` or ``false``, in any case, says; False if not given. Raises InvalidArgument."""
+        """Return a ``true`` or ``false`` of any case; False if not given. Raises InvalidArgument."""
         value = (self.text(name) or "false").lower()
         if value not in ("true", "false"):
             raise invalid_argument(f"the query parameter {name} is neither true nor false: {value[:64]!r}")

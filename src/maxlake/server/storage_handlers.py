@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from maxlake.protocol.targets import TableTarget
     from maxlake.server.upload import UploadBody
     from maxlake.service.rows import RowStream
-    from maxlake.service.service import Project
+    from maxlake.service.project import Project
 
 Answer = Message | dict[str, Any]
 

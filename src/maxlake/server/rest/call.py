@@ -14,7 +14,8 @@ from maxlake.server.parameters import Parameters
 from maxlake.server.rest import xml
 
 if TYPE_CHECKING:
-    from maxlake.service.service import Project, Service
+    from maxlake.service.project import Project
+    from maxlake.service.service import Service
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""``local_server()``: the real ``maxlake serve`` in its own process, for the length of a ``with``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE, stored_key
+
+#: A cold start takes a second; a loaded machine several.
+_START_TIME = 60.0
+#: The server drains for at most 10 s.
+_STOP_TIME = 20.0
+_POLL = 0.01
+
+
+class ServerDiedError(RuntimeError):
+    """The server process ended, or did not start; the message holds the end of its log."""
+
+
+class LocalServer:
+    """A running server process on this machine. Made by ``local_server``."""
+
+    def __init__(
+        self, root: Path, project: str, arguments: tuple[str, ...], environment: Mapping[str, str]
+    ) -> None:
+        self.root = root
+        self.project = project
+        self.log_path = root / "serve.log"
+        self._arguments = arguments
+        self._environment = dict(environment)
+        self._ready_file = root / "ready.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+        self.endpoint = ""
+        self.access_id = ""
+        self.secret = ""
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        """All that the server has written, over its restarts."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def start(self) -> None:
+        """Start the process and wait until it accepts requests. Raises ServerDiedError."""
+        self._ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "maxlake.cli", "serve", *self._options()]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        ready = self._wait_until_ready(self._process)
+        self.endpoint = ready["endpoint"]
+        self._port = int(self.endpoint.removesuffix("/api").rpartition(":")[2])
+        self.access_id = self._environment.get(ACCESS_ID_VARIABLE, "")
+        self.secret = self._environment.get(SECRET_VARIABLE, "")
+        if not self.access_id:
+            key = stored_key(self.root)
+            self.access_id, self.secret = key.access_id, key.secret
+
+    def _options(self) -> list[str]:
+        options = {
+            "--root": str(self.root),
+            "--port": str(self._port),
+            "--project": self.project,
+            "--ready-file": str(self._ready_file),
+        }
+        return [word for option in options.items() for word in option] + list(self._arguments)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        deadline = time.monotonic() + _START_TIME
+        while time.monotonic() < deadline:
+            if self._ready_file.exists():
+                return json.loads(self._ready_file.read_bytes())
+            if process.poll() is not None:
+                raise ServerDiedError(f"maxlake serve ended with {process.returncode}:\n{self.log[-4000:]}")
+            time.sleep(_POLL)
+        process.kill()
+        process.wait()
+        raise ServerDiedError(f"maxlake serve was not ready in {_START_TIME} s:\n{self.log[-4000:]}")
+
+    def odps(self, project: str | None = None, **options: Any) -> Any:
+        """Return a PyODPS entry object for this server; ``options`` go to ``odps.ODPS``."""
+        from odps import ODPS  # noqa: PLC0415 - half a second, and only here
+
+        return ODPS(self.access_id, self.secret, project or self.project, endpoint=self.endpoint, **options)
+
+    def kill(self) -> None:
+        """End the process at once, as ``kill -9`` does."""
+        process = self._running()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self._process = None
+
+    def terminate(self) -> int:
+        """Ask the process to end, as service managers do, and return its exit status."""
+        process = self._running()
+        process.terminate()
+        status = process.wait(_STOP_TIME)
+        self._process = None
+        return status
+
+    def restart(self) -> None:
+        """Start the server again on the same root and port; kill it first if it runs."""
+        if self._process is not None:
+            self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """End the process if it runs; it is killed if it does not end by itself in time."""
+        if self._process is None:
+            return
+        try:
+            self.terminate()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise ServerDiedError("the server is not running; restart() it")
+        return self._process
+
+
+@contextmanager
+def local_server(
+    root: Path | None = None,
+    project: str = "demo",
+    *,
+    arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[LocalServer]:
+    """Serve ``project`` from ``root``, by default a temporary directory removed at the end.
+
+    ``arguments`` are added to the command line of ``maxlake serve``, ``environment`` to its environment.
+    Raises ServerDiedError if it does not start. If the body of the ``with`` fails, the note of its error
+    holds the end of the server's log.
+    """
+    place = Path(tempfile.mkdtemp(prefix="maxlake-")) if root is None else root
+    place.mkdir(parents=True, exist_ok=True)
+    server = LocalServer(place, project, arguments, {**os.environ, **(environment or {})})
+    try:
+        server.start()
+        yield server
+    except BaseException as error:
+        if log := server.log[-4000:]:
+            error.add_note(f"The server's log ends:\n{log}")
+        raise
+    finally:
+        server.stop()
+        if root is None:
+            shutil.rmtree(place, ignore_errors=True)
