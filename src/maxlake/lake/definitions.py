@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -29,7 +30,7 @@ def create_table(
     tables.check_schema(connection, schema)
     if tables.find(connection, schema, name):
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
-    for column in (*columns.columns, *columns.partition_columns):
+    for column in columns.all_columns:
         check_storable(column.type)
     snapshot = next_snapshot(connection)
     table_id = snapshot.new_catalog_id()
@@ -92,7 +93,7 @@ def _insert_columns(
     """Write the column rows; return the first field id of each top-level column."""
     rows: list[dict[str, Any]] = []
     field_ids: dict[str, int] = {}
-    for column in (*columns.columns, *columns.partition_columns):
+    for column in columns.all_columns:
         field_ids[column.name] = len(rows) + 1
         for part in ducklake_columns(column.name, column.type, column.nullable, len(rows) + 1):
             rows.append(
@@ -176,6 +177,15 @@ def drop_table(connection: Connection, table: Table) -> None:
     snapshot.changes.append(f"dropped_table:{table.table_id}")
     snapshot.schema_version += 1
     snapshot.save(connection)
+
+
+def set_options(connection: Connection, table: Table, options: TableOptions) -> None:
+    """Change what only we know of a table; its rows and its version stay."""
+    connection.execute(
+        update(table_detail)
+        .where(table_detail.c.table_id == table.table_id)
+        .values(options=msgspec.json.encode(options).decode(), ddl_at=datetime.now(UTC))
+    )
 
 
 def create_schema(connection: Connection, name: str) -> None:

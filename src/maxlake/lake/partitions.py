@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, String, Table as SqlTable, delete, insert, select, update
+import pyarrow as pa
+from sqlalchemy import BigInteger, Column, Connection, String, delete, insert, select, update
+from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake
 from maxlake.lake.database import Instant, metadata
 from maxlake.lake.snapshots import Snapshot
 from maxlake.lake.tables import Table
+from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.types.storage import storage_type
 
 #: ``key`` is the JSON list of the partition's values in column order.
 partition = SqlTable(
@@ -46,6 +50,23 @@ def encode_key(key: PartitionKey) -> str:
 def decode_key(text: str) -> PartitionKey:
     """Undo :func:`encode_key`."""
     return msgspec.json.decode(text, type=PartitionKey)
+
+
+def canonical(table: Table, values: Mapping[str, str]) -> dict[str, str]:
+    """Return partition values as files carry them: ``007`` of a bigint key is ``7``.
+
+    Raises ``InvalidArgument`` for text that is no value of the key's type.
+    """
+    result: dict[str, str] = {}
+    for name, text in values.items():
+        kind = table.columns.column(name).type
+        try:
+            result[name] = str(pa.scalar(text).cast(storage_type(kind)).as_py())
+        except pa.ArrowInvalid as error:
+            raise invalid_argument(
+                f"{text!r} is no {kind}, the type of partition column {name!r}", where=table.full_name
+            ) from error
+    return result
 
 
 def list_partitions(connection: Connection, table: Table) -> list[Partition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from maxlake.lake.tables import Table
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_PARTITIONS_PER_WRITE
 from maxlake.protocol.partitions import check_partition_value, hive_path
-from maxlake.protocol.types.storage import storage_field
+from maxlake.protocol.types.storage import ducklake_columns, storage_field
 
 #: Rows of a row group: small enough to seek in, large enough to compress (design.md §3).
 ROW_GROUP_ROWS = 131_072
@@ -45,12 +46,13 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 def storage_schema(table: Table) -> pa.Schema:
     """Return the schema of a table's files: data columns, then partition columns, with field ids."""
-    return pa.schema(
-        [
-            storage_field(column.name, column.type, column.nullable, table.field_ids[column.name])
-            for column in (*table.columns.columns, *table.columns.partition_columns)
-        ]
-    )
+    fields: list[pa.Field] = []
+    for column in table.columns.all_columns:
+        first = table.field_ids[column.name]
+        rows = ducklake_columns(column.name, column.type, column.nullable, first)
+        ids = [row.column_id for row in rows]
+        fields.append(storage_field(column.name, column.type, column.nullable, ids))
+    return pa.schema(fields)
 
 
 class _PartWriter:
@@ -164,7 +166,7 @@ class Upload:
             key=key,
             record_count=writer.record_count,
             file_size=writer.path.stat().st_size,
-            footer_size=footer.serialized_size,
+            footer_size=_footer_size(writer.path),
             raw_size=writer.raw_size,
             statistics=tuple(file_statistics(footer, self._schema, dict(self._table.field_ids))),
         )
@@ -173,6 +175,13 @@ class Upload:
         """Remove every file of this upload."""
         for writer in self._writers.values():
             writer.discard()
+
+
+def _footer_size(path: Path) -> int:
+    """Return the length a Parquet file states for its footer in its last eight bytes."""
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
 
 
 def _by_partition(

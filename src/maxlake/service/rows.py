@@ -100,7 +100,7 @@ def preview(project: Project, target: TableTarget, request: PreviewRequest, prin
         )
         plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
     columns = _ordered(
-        (*table.columns.columns, *table.columns.partition_columns), request.columns, table_order=False
+        table.columns.all_columns, request.columns, table_order=False
     )
     projection = Projection(columns, ReadUnits())
     stop = min(limit, limits.MAX_PREVIEW_ROWS, plan.record_count)

@@ -83,7 +83,8 @@ def list_partitions(
     """Return the partitions a partial spec matches (all without one), sorted."""
     with project.lake.database.read() as connection:
         table = tables.get(connection, schema, name)
-        wanted = resolve(spec or PartitionSpec(), table.partition_keys, complete=False)
+        values = resolve(spec or PartitionSpec(), table.partition_keys, complete=False)
+        wanted = partitions.canonical(table, values)
         return [
             partition
             for partition in partitions.list_partitions(connection, table)

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from maxlake import failpoints
-from maxlake.lake import commits, tables
+from maxlake.lake import commits, partitions, tables
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
@@ -65,9 +65,8 @@ def create(
     session_id = new_id()
     with project.lake.database.write() as connection:
         table = tables.get(connection, target.schema, target.table)
-        values = resolve(
-            parse_partition_spec(request.partial_partition_spec), table.partition_keys, complete=False
-        )
+        spec = parse_partition_spec(request.partial_partition_spec)
+        values = partitions.canonical(table, resolve(spec, table.partition_keys, complete=False))
         connection.execute(
             insert(store.write_session).values(
                 session_id=session_id,

@@ -38,6 +38,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.ingest import to_storage
+from maxlake.protocol.types.storage import storage_type
 from maxlake.service import store
 from maxlake.service.project import Project
 from maxlake.service.write_sessions import (
@@ -247,9 +248,7 @@ def _stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iter
 
 
 def _positions(table: Table, schema: pa.Schema) -> dict[str, int]:
-    known = {
-        column.name.lower() for column in (*table.columns.columns, *table.columns.partition_columns)
-    }
+    known = {column.name.lower() for column in table.columns.all_columns}
     positions: dict[str, int] = {}
     for position, name in enumerate(schema.names):
         if name.lower() not in known:
@@ -271,10 +270,7 @@ def _stored_array(
 ) -> pa.Array:
     fixed = session.partition.get(column.name) if partition else None
     where = f"{session.table.full_name}, column {column.name}"
-    if position is None:
-        value = pa.nulls(batch.num_rows) if fixed is None else pa.repeat(pa.scalar(fixed), batch.num_rows)
-        array = to_storage(value, column.type, where=where) if partition else _nulls(column, batch)
-    else:
+    if position is not None:
         array = to_storage(batch.column(position), column.type, where=where)
         if fixed is not None and any(str(value) != fixed for value in array.unique().to_pylist()):
             raise BadRequestError(
@@ -282,15 +278,15 @@ def _stored_array(
                 f"rows of another partition than the session's {column.name}={fixed}",
                 where=where,
             )
+    elif fixed is not None:
+        array = pa.repeat(pa.scalar(fixed).cast(storage_type(column.type)), batch.num_rows)
+    else:
+        array = pa.nulls(batch.num_rows, storage_type(column.type))
     if not column.nullable and array.null_count:
         raise BadRequestError(
             ErrorCode.DATA_ERROR, "the column is NOT NULL, but rows without a value were uploaded", where=where
         )
     return array
-
-
-def _nulls(column: Column, batch: pa.RecordBatch) -> pa.Array:
-    return to_storage(pa.nulls(batch.num_rows), column.type, where=column.name)
 
 
 def _record(

@@ -1,0 +1,162 @@
+"""Statements that define tables, each in one transaction (rest.md §6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from maxlake.lake import commits, definitions, partitions, tables
+from maxlake.lake.lake import DEFAULT_SCHEMA
+from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.tables import Table, TableOptions
+from maxlake.protocol.columns import Column, TableSchema
+from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.partitions import PartitionSpec, resolve
+from maxlake.protocol.sql import model
+from maxlake.protocol.sql.statements import parse_statement
+from maxlake.service.project import Project
+
+
+def run(project: Project, query: str, settings: Mapping[str, str], principal: str) -> str:
+    """Run one statement and return its result text, which is empty for definitions.
+
+    Raises ``ODPS-0130161`` for what cannot be parsed, and the catalog's own errors.
+    """
+    statement = parse_statement(query)
+    default_schema = settings.get("odps.default.schema") or DEFAULT_SCHEMA
+    with project.lake.database.write() as connection:
+        _Runner(connection, project, default_schema, principal).run(statement)
+    return ""
+
+
+class _Runner:
+    """One statement in one transaction."""
+
+    def __init__(self, connection: Connection, project: Project, default_schema: str, owner: str) -> None:
+        self._connection = connection
+        self._project = project
+        self._default_schema = default_schema
+        self._owner = owner
+
+    def run(self, statement: model.Statement) -> None:
+        match statement:
+            case model.CreateTable():
+                self._create_table(statement)
+            case model.DropTable():
+                self._drop_table(statement)
+            case model.AddPartitions():
+                self._add_partitions(statement)
+            case model.DropPartitions():
+                self._drop_partitions(statement)
+            case model.SetComment():
+                self._set_options(statement.table, comment=statement.comment)
+            case model.SetLifecycle():
+                self._set_options(statement.table, lifecycle=statement.lifecycle)
+            case model.CreateSchema():
+                self._tolerating(
+                    statement.if_not_exists,
+                    lambda: definitions.create_schema(self._connection, statement.schema.name),
+                )
+            case model.DropSchema():
+                self._tolerating(
+                    statement.if_exists, lambda: definitions.drop_schema(self._connection, statement.schema.name)
+                )
+            case model.AddColumns() | model.RenameTable():
+                raise invalid_argument("changing columns and renaming tables is not supported by this version")
+
+    def _tolerating(self, tolerate: bool, change: Callable[[], None]) -> None:
+        """Run a change; with IF [NOT] EXISTS, what is there (or gone) already is fine."""
+        try:
+            change()
+        except (ConflictError, NotFoundError) as error:
+            expected = (ErrorCode.ALREADY_EXISTS, ErrorCode.NO_SUCH_SCHEMA)
+            if not tolerate or error.code not in expected:
+                raise
+
+    def _schema(self, name: model.TableName) -> str:
+        if name.project and name.project.lower() != self._project.name:
+            raise invalid_argument(
+                f"the statement names project {name.project!r}, but runs in {self._project.name!r}"
+            )
+        return name.schema or self._default_schema
+
+    def _find(self, name: model.TableName) -> Table | None:
+        return tables.find(self._connection, self._schema(name), name.name)
+
+    def _get(self, name: model.TableName) -> Table:
+        return tables.get(self._connection, self._schema(name), name.name)
+
+    def _create_table(self, statement: model.CreateTable) -> None:
+        if statement.if_not_exists and self._find(statement.table):
+            return
+        if statement.primary_key:
+            raise invalid_argument(
+                "tables with a PRIMARY KEY are not supported by this version; leave it out to append rows"
+            )
+        definitions.create_table(
+            self._connection,
+            self._schema(statement.table),
+            statement.table.name,
+            TableSchema(_columns(statement.columns), _columns(statement.partition_columns)),
+            TableOptions(
+                comment=statement.comment or "",
+                lifecycle=statement.lifecycle,
+                properties=dict(statement.properties),
+                clustered_by=statement.clustered_by,
+                sorted_by=tuple(key.name for key in statement.sorted_by),
+                buckets=statement.buckets,
+            ),
+            self._owner,
+        )
+
+    def _drop_table(self, statement: model.DropTable) -> None:
+        table = self._find(statement.table)
+        if table is not None:
+            definitions.drop_table(self._connection, table)
+        elif not statement.if_exists:
+            self._get(statement.table)
+
+    def _set_options(self, name: model.TableName, **changes: object) -> None:
+        table = self._get(name)
+        definitions.set_options(self._connection, table, msgspec.structs.replace(table.options, **changes))
+
+    def _keys(self, table: Table, specs: Sequence[PartitionSpec]) -> list[PartitionKey]:
+        resolved = (resolve(spec, table.partition_keys, complete=True) for spec in specs)
+        return [tuple(partitions.canonical(table, values).values()) for values in resolved]
+
+    def _add_partitions(self, statement: model.AddPartitions) -> None:
+        table = self._get(statement.table)
+        keys = self._keys(table, statement.specs)
+        new = [key for key in keys if not partitions.exists(self._connection, table, key)]
+        if len(new) < len(keys) and not statement.if_not_exists:
+            raise ConflictError(
+                ErrorCode.ALREADY_EXISTS, "the partition exists already", where=table.full_name
+            )
+        if new:
+            commits.add_partitions(self._connection, table, new)
+
+    def _drop_partitions(self, statement: model.DropPartitions) -> None:
+        table = self._get(statement.table)
+        keys = self._keys(table, statement.specs)
+        known = [key for key in keys if partitions.exists(self._connection, table, key)]
+        if len(known) < len(keys) and not statement.if_exists:
+            raise NotFoundError(
+                ErrorCode.NO_SUCH_PARTITION, "the partition does not exist", where=table.full_name
+            )
+        if known:
+            commits.drop_partitions(self._connection, table, known)
+
+
+def _columns(definitions_: Sequence[model.ColumnDefinition]) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            name=column.name,
+            type=column.type,
+            nullable=column.nullable,
+            comment=column.comment or "",
+            default=column.default,
+        )
+        for column in definitions_
+    )
