@@ -57,6 +57,8 @@ MAX_NESTING = 32
 MAX_COLUMNS = 1200
 #: Partition columns of a table (the vendor's limit).
 MAX_PARTITION_COLUMNS = 6
+#: Buckets of a clustered table (the vendor's limit).
+MAX_BUCKETS = 4096
 #: Partitions one TableWrite body may touch: each costs an open file and a row-group buffer.
 MAX_PARTITIONS_PER_WRITE = 2000
 #: Bytes of one upload received ahead of the thread that stores them.

@@ -1,0 +1,69 @@
+"""The Python client of Storage API V2, as documented for ``odps.apis.storage_api_v2``."""
+
+from maxlake.client.arrow import ArrowReader, ArrowWriter
+from maxlake.client.builders import ROUTE_TOKEN_HEADER, URL_PREFIX, WRITE_ACCESS_TOKEN_HEADER
+from maxlake.client.enums import Compression, SessionStatus, Status
+from maxlake.client.options import ArrowOptions, DataFormat, IncrementalReadOptions, SplitOptions
+from maxlake.client.requests import (
+    CloseWriteStreamRequest,
+    CreateReadSessionRequest,
+    CreateWriteSessionRequest,
+    CreateWriteStreamRequest,
+    PreviewTableRequest,
+    ReadStreamRequest,
+    WriteStreamRequest,
+)
+from maxlake.client.responses import (
+    CloseWriteStreamResponse,
+    CreateReadSessionResponse,
+    CreateWriteSessionResponse,
+    CreateWriteStreamResponse,
+    GetWriteSessionResponse,
+    GetWriteStreamResponse,
+    SessionStats,
+    WriteStreamResponse,
+)
+from maxlake.client.schema import Column, DataSchema
+from maxlake.client.storage_api import StorageApiClient
+from maxlake.client.storage_api_arrow import StorageApiArrowClient
+from maxlake.client.streams import StreamReader, StreamWriter
+
+URL_PREFIX_V2 = URL_PREFIX
+STORAGE_V2_VERSION = "2"
+
+__all__ = [
+    "ROUTE_TOKEN_HEADER",
+    "STORAGE_V2_VERSION",
+    "URL_PREFIX_V2",
+    "WRITE_ACCESS_TOKEN_HEADER",
+    "ArrowOptions",
+    "ArrowReader",
+    "ArrowWriter",
+    "CloseWriteStreamRequest",
+    "CloseWriteStreamResponse",
+    "Column",
+    "Compression",
+    "CreateReadSessionRequest",
+    "CreateReadSessionResponse",
+    "CreateWriteSessionRequest",
+    "CreateWriteSessionResponse",
+    "CreateWriteStreamRequest",
+    "CreateWriteStreamResponse",
+    "DataFormat",
+    "DataSchema",
+    "GetWriteSessionResponse",
+    "GetWriteStreamResponse",
+    "IncrementalReadOptions",
+    "PreviewTableRequest",
+    "ReadStreamRequest",
+    "SessionStats",
+    "SessionStatus",
+    "SplitOptions",
+    "Status",
+    "StorageApiArrowClient",
+    "StorageApiClient",
+    "StreamReader",
+    "StreamWriter",
+    "WriteStreamRequest",
+    "WriteStreamResponse",
+]

@@ -1,0 +1,48 @@
+"""The client's closed sets; those that travel on the wire are the protocol's own."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from maxlake.protocol.enums import Codec, SessionStatus, SplitMode, TimeUnit
+
+__all__ = ["Compression", "SessionStatus", "SplitMode", "Status", "TimeUnit"]
+
+
+class Compression(Enum):
+    """How rows are compressed inside their Arrow stream (wire.md §6)."""
+
+    UNCOMPRESSED = 0
+    ZSTD = 1
+    LZ4_FRAME = 2
+
+    @property
+    def accept_encoding(self) -> str:
+        """The word that asks the service for this compression."""
+        return _ACCEPT_ENCODING[self]
+
+    @property
+    def arrow_codec(self) -> str | None:
+        """Arrow's name of the codec; ``None`` without compression."""
+        return _ARROW_CODEC[self]
+
+
+_ACCEPT_ENCODING: dict[Compression, str] = {
+    Compression.UNCOMPRESSED: "identity",
+    Compression.ZSTD: Codec.ZSTD.value,
+    Compression.LZ4_FRAME: Codec.LZ4_FRAME.value,
+}
+_ARROW_CODEC: dict[Compression, str | None] = {
+    Compression.UNCOMPRESSED: None,
+    Compression.ZSTD: "zstd",
+    Compression.LZ4_FRAME: "lz4",
+}
+
+
+class Status(Enum):
+    """Where a reader or writer stands: RUNNING until it ended well, then OK."""
+
+    INIT = "INIT"
+    OK = "OK"
+    WAIT = "WAIT"
+    RUNNING = "RUNNING"

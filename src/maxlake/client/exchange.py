@@ -1,0 +1,25 @@
+"""One HTTP exchange as values: what is asked, and what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request before it is signed. ``body`` is ``None`` when the body is streamed, or there is none."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    body: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
