@@ -18,7 +18,6 @@ from maxlake.protocol.messages.schema import (
     WriteSchema,
 )
 from maxlake.protocol.types.model import (
-    Array,
     Char,
     Decimal,
     Kind,
@@ -27,7 +26,7 @@ from maxlake.protocol.types.model import (
     Simple,
     Struct,
     Varchar,
-    Vector,
+    members,
     walk,
 )
 
@@ -235,28 +234,22 @@ def _node(
         precision=precision,
         scale=scale,
         specified_length=t.length if isinstance(t, Char | Varchar) else 0,
-        sub_types=tuple(_node(child, ct, next_id(), next_id) for child, ct in _members(t)),
+        sub_types=tuple(_node(child, ct, next_id(), next_id) for child, ct in members(t)),
         has_default_value=default is not None,
         default_value=default or "",
         is_distribution_key=is_key,
     )
 
 
-def _members(t: OdpsType) -> Sequence[tuple[str, OdpsType]]:
-    match t:
-        case Array() | Vector():
-            return (("element", t.children()[0]),)
-        case Map():
-            return (("key", t.key), ("value", t.value))
-        case Struct():
-            return [(f.name, f.type) for f in t.fields]
-        case _:
-            return ()
-
-
 def _code(t: OdpsType) -> int:
     if isinstance(t, Simple):
         return _CODES[t.kind]
     # A vector travels as the array it is sent as: the codes know no vector.
-    codes = {Decimal: _DECIMAL, Char: _CHAR, Varchar: _VARCHAR, Map: _MAP, Struct: _STRUCT}
+    codes: dict[type[OdpsType], int] = {
+        Decimal: _DECIMAL,
+        Char: _CHAR,
+        Varchar: _VARCHAR,
+        Map: _MAP,
+        Struct: _STRUCT,
+    }
     return codes.get(type(t), _ARRAY)

@@ -247,3 +247,16 @@ class Struct(OdpsType):
 
     def __str__(self) -> str:
         return f"struct<{','.join(map(str, self.fields))}>"
+
+
+def members(t: OdpsType) -> tuple[tuple[str, OdpsType], ...]:
+    """Return name and type of what is directly inside ``t``: ``element``, ``key`` and ``value``, members."""
+    match t:
+        case Array() | Vector():
+            return (("element", t.children()[0]),)
+        case Map():
+            return (("key", t.key), ("value", t.value))
+        case Struct():
+            return tuple((f.name, f.type) for f in t.fields)
+        case _:
+            return ()

@@ -22,6 +22,7 @@ from maxlake.protocol.types.model import (
     Struct,
     Varchar,
     Vector,
+    members,
     walk,
 )
 from maxlake.protocol.types.nested import list_bounds, make_list, make_map, make_struct
@@ -142,17 +143,7 @@ def _field(name: str, t: OdpsType, nullable: bool, ids: Iterator[int]) -> pa.Fie
 
 def _parts(t: OdpsType) -> Sequence[tuple[str, OdpsType]]:
     """Name and type of what lies directly below ``t`` at rest."""
-    match t:
-        case Array() | Vector():
-            return (("element", t.children()[0]),)
-        case Map():
-            return (("key", t.key), ("value", t.value))
-        case Struct():
-            return [(f.name, f.type) for f in t.fields]
-        case Simple(kind=Kind.INTERVAL_DAY_TIME):
-            return _DAY_TIME_PARTS
-        case _:
-            return ()
+    return _DAY_TIME_PARTS if t == Simple(Kind.INTERVAL_DAY_TIME) else members(t)
 
 
 def _ducklake_type(t: OdpsType) -> str:
