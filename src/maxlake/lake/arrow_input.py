@@ -11,9 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import flatbuffers
 import pyarrow as pa
-from flatbuffers import number_types
+from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table as FlatTable
 
 from maxlake.protocol import limits
@@ -98,7 +97,7 @@ class CheckedStream:
 
 def _message(metadata: bytearray) -> FlatTable:
     try:
-        root = flatbuffers.encode.Get(flatbuffers.packer.uoffset, metadata, 0)
+        root = encode.Get(packer.uoffset, metadata, 0)
         return FlatTable(metadata, root)
     except (struct.error, IndexError, TypeError) as error:
         raise _error("an Arrow message has damaged metadata") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Table as SqlTable, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, insert, select, update
+from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, partitions, tables
 from maxlake.lake.database import metadata
@@ -69,9 +70,7 @@ def _end_partitions(
     file = ducklake.data_file
     known = partitions.file_keys(connection, table.table_id)
     living = connection.execute(
-        select(file.c.data_file_id).where(
-            file.c.table_id == table.table_id, file.c.end_snapshot.is_(None)
-        )
+        select(file.c.data_file_id).where(file.c.table_id == table.table_id, file.c.end_snapshot.is_(None))
     ).scalars()
     ended = [file_id for file_id in living if known.get(file_id, ()) in keys]
     for kind in (file, ducklake.delete_file):

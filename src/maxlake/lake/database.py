@@ -7,7 +7,7 @@ transaction changes them together (design.md §4).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     MetaData,
+    Row,
     String,
     create_engine,
     event,
@@ -31,6 +32,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from maxlake.protocol.errors import BusyError, ErrorCode
+
+#: A row of any query.
+AnyRow = Row[*tuple[Any, ...]]
 
 #: Tables of the catalog and of everything that shares its transactions.
 metadata = MetaData()
@@ -70,9 +74,7 @@ class Instant(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type the ``ducklake`` extension itself declares."""
-        return dialect.type_descriptor(
-            DateTime(timezone=True) if dialect.name == "postgresql" else String()
-        )
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else String())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:  # type: ignore[override]
         """Write text of fixed width, so that it sorts as the instants do."""
@@ -139,14 +141,14 @@ class Database:
         return cls(engine, namespace)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection]:
         """Run statements that see one state of the database."""
         options = {"isolation_level": "REPEATABLE READ"} if self._turn is None else {}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Generator[Connection]:
         """Run one write transaction; writers take turns, so that it never fails half-way for a conflict.
 
         Raises :class:`BusyError` when another process holds the database for longer than ``BUSY_TIMEOUT``.

@@ -95,22 +95,22 @@ def _insert_columns(
     field_ids: dict[str, int] = {}
     for column in columns.all_columns:
         field_ids[column.name] = len(rows) + 1
-        for part in ducklake_columns(column.name, column.type, column.nullable, len(rows) + 1):
-            rows.append(
-                {
-                    "column_id": part.column_id,
-                    "begin_snapshot": snapshot.snapshot_id,
-                    "table_id": table_id,
-                    "column_order": part.column_id,
-                    "column_name": part.name,
-                    "column_type": part.column_type,
-                    "default_value": "NULL",
-                    "nulls_allowed": part.nulls_allowed,
-                    "parent_column": part.parent_column,
-                    "default_value_type": "literal",
-                    "default_value_dialect": "duckdb",
-                }
-            )
+        rows.extend(
+            {
+                "column_id": part.column_id,
+                "begin_snapshot": snapshot.snapshot_id,
+                "table_id": table_id,
+                "column_order": part.column_id,
+                "column_name": part.name,
+                "column_type": part.column_type,
+                "default_value": "NULL",
+                "nulls_allowed": part.nulls_allowed,
+                "parent_column": part.parent_column,
+                "default_value_type": "literal",
+                "default_value_dialect": "duckdb",
+            }
+            for part in ducklake_columns(column.name, column.type, column.nullable, len(rows) + 1)
+        )
     connection.execute(insert(ducklake.column), rows)
     # Unknown bounds: a later writer that merges into them keeps them unknown instead of too narrow.
     connection.execute(
@@ -214,9 +214,7 @@ def drop_schema(connection: Connection, name: str) -> None:
     name = name.lower()
     tables.check_schema(connection, name)
     if tables.list_tables(connection, name, limit=1):
-        raise ConflictError(
-            ErrorCode.ALREADY_EXISTS, f"schema {name} still holds tables; drop them first"
-        )
+        raise ConflictError(ErrorCode.ALREADY_EXISTS, f"schema {name} still holds tables; drop them first")
     row = connection.execute(
         select(ducklake.schema.c.schema_id).where(
             ducklake.schema.c.schema_name == name, ducklake.schema.c.end_snapshot.is_(None)

@@ -210,9 +210,7 @@ name_mapping = _table(
     _id("parent_column"),
     Column("is_partition", Flag),
 )
-schema_versions = _table(
-    "schema_versions", _id("begin_snapshot"), _id("schema_version"), _id("table_id")
-)
+schema_versions = _table("schema_versions", _id("begin_snapshot"), _id("schema_version"), _id("table_id"))
 macro = _table("macro", _id("schema_id"), _id("macro_id"), _text("macro_name"), *_lifetime())
 macro_impl = _table(
     "macro_impl", _id("macro_id"), _id("impl_id"), _text("dialect"), _text("sql"), _text("type")

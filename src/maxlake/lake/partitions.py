@@ -151,7 +151,5 @@ def add(connection: Connection, table: Table, keys: Iterable[PartitionKey], snap
 def remove(connection: Connection, table: Table, key: PartitionKey) -> None:
     """Forget a partition; its files are ended by the caller."""
     connection.execute(
-        delete(partition).where(
-            partition.c.table_id == table.table_id, partition.c.key == encode_key(key)
-        )
+        delete(partition).where(partition.c.table_id == table.table_id, partition.c.key == encode_key(key))
     )

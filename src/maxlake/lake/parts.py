@@ -33,7 +33,7 @@ COMPRESSION_LEVEL = 1
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One durable file no snapshot names yet. ``path`` is relative to the table's directory; sizes in bytes."""
+    """One durable file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes."""
 
     path: str
     key: PartitionKey

@@ -10,15 +10,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from maxlake.lake import ducklake, partitions
 from maxlake.lake.commits import file_detail
-from maxlake.lake.parts import ROW_GROUP_ROWS
+from maxlake.lake.database import AnyRow
 from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.parts import ROW_GROUP_ROWS
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import ErrorCode, InternalError
 from maxlake.protocol.partitions import PartitionFilter
@@ -95,7 +95,7 @@ def plan(connection: Connection, table: Table, wanted: PartitionFilter, snapshot
     ).all()
     keys = partitions.file_keys(connection, table.table_id)
     names = table.partition_keys
-    chosen: list[tuple[PartitionKey, Row[Any]]] = []
+    chosen: list[tuple[PartitionKey, AnyRow]] = []
     for row in rows:
         key = keys.get(row.data_file_id, ())
         if wanted.matches(dict(zip(names, key, strict=True))):

@@ -69,7 +69,10 @@ def _decode(path: Path, piece: Slice, projection: Projection) -> Iterator[pa.Rec
         groups, skip = _row_groups(file.metadata, piece)
         left = piece.count
         for stored in file.iter_batches(
-            batch_size=min(DECODED_ROWS, skip + piece.count), row_groups=groups, columns=names, use_threads=False
+            batch_size=min(DECODED_ROWS, skip + piece.count),
+            row_groups=groups,
+            columns=names,
+            use_threads=False,
         ):
             rows = stored.slice(skip, left)
             skip -= min(skip, stored.num_rows)

@@ -34,11 +34,11 @@ class ColumnStatistics(msgspec.Struct, frozen=True, array_like=True):
     maximum: str | None
 
 
-def file_statistics(footer: pq.FileMetaData, schema: pa.Schema, field_ids: dict[str, int]) -> list[ColumnStatistics]:
+def file_statistics(
+    footer: pq.FileMetaData, schema: pa.Schema, field_ids: dict[str, int]
+) -> list[ColumnStatistics]:
     """Collect the statistics of every flat top-level column from a Parquet footer."""
-    positions = {
-        footer.schema.column(index).path: index for index in range(footer.num_columns)
-    }
+    positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
     return [
         _column_statistics(footer, positions[field.name], field, field_ids[field.name])
         for field in schema
@@ -46,7 +46,9 @@ def file_statistics(footer: pq.FileMetaData, schema: pa.Schema, field_ids: dict[
     ]
 
 
-def _column_statistics(footer: pq.FileMetaData, position: int, field: pa.Field, field_id: int) -> ColumnStatistics:
+def _column_statistics(
+    footer: pq.FileMetaData, position: int, field: pa.Field, field_id: int
+) -> ColumnStatistics:
     size = nulls = values = 0
     minima: list[Any] = []
     maxima: list[Any] = []
@@ -95,10 +97,11 @@ def _text(raw: Any, kind: pa.DataType) -> str | None:  # noqa: PLR0911 - one lin
     if pa.types.is_timestamp(kind):
         seconds, ticks = divmod(raw, _TICKS[kind.unit])
         digits = len(str(_TICKS[kind.unit])) - 1
-        return f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat(' ')}.{ticks:0{digits}d}"
+        return (
+            f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat(' ')}.{ticks:0{digits}d}"
+        )
     if pa.types.is_string(kind):
         text = raw.decode() if isinstance(raw, bytes) else str(raw)
         # PostgreSQL's text holds no NUL.
         return text if len(text) <= MAX_BOUND_LENGTH and "\0" not in text else None
     return None
-

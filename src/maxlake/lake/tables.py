@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Index, Row, String, func, select, update
+from sqlalchemy import BigInteger, Connection, Index, String, func, select, update
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake
-from maxlake.lake.database import Instant, metadata
+from maxlake.lake.database import AnyRow, Instant, metadata
 from maxlake.lake.snapshots import Snapshot
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ErrorCode, NotFoundError
@@ -56,7 +55,7 @@ class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """One top-level column as ``maxlake_table.columns`` keeps it; ``field_id`` is its first Parquet field id."""
+    """One top-level column as ``maxlake_table.columns`` keeps it, with its first Parquet field id."""
 
     name: str
     type: str
@@ -116,7 +115,7 @@ def encode_columns(schema: TableSchema, field_ids: Mapping[str, int]) -> str:
     return msgspec.json.encode(stored).decode()
 
 
-def _table(row: Row[Any]) -> Table:
+def _table(row: AnyRow) -> Table:
     stored = msgspec.json.decode(row.columns, type=list[StoredColumn])
     columns = {
         partition: tuple(
@@ -185,16 +184,14 @@ def get(connection: Connection, schema: str, name: str) -> Table:
 
 def get_by_id(connection: Connection, table_id: int) -> Table | None:
     """Return the living table with this id, or None when it was dropped."""
-    row = connection.execute(
-        select(table_detail).where(table_detail.c.table_id == table_id)
-    ).one_or_none()
+    row = connection.execute(select(table_detail).where(table_detail.c.table_id == table_id)).one_or_none()
     return _table(row) if row else None
 
 
 def list_tables(
     connection: Connection, schema: str, *, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[Table]:
-    """Return tables in name order, at most ``limit``, whose names begin with ``prefix`` and follow ``after``."""
+    """Return at most ``limit`` tables in name order, named ``prefix…`` and following ``after``."""
     check_schema(connection, schema)
     rows = connection.execute(
         select(table_detail)

@@ -15,7 +15,7 @@ CAPACITY = 200_000
 
 
 class PlanCache:
-    """A bounded, thread-safe map of session id → :class:`ReadSession`; content never changes, so never stale."""
+    """A bounded, thread-safe map of session ids to sessions, which never change and so never go stale."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, ReadSession] = OrderedDict()

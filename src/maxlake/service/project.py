@@ -44,6 +44,4 @@ def new_id() -> str:
 def check_owner(owner: str, principal: str, where: str) -> None:
     """Raise ``NoPermission`` unless the caller owns the session."""
     if owner != principal:
-        raise DeniedError(
-            ErrorCode.NO_PERMISSION, "this session belongs to another access key", where=where
-        )
+        raise DeniedError(ErrorCode.NO_PERMISSION, "this session belongs to another access key", where=where)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 
 from maxlake.lake import plans, snapshots, tables
+from maxlake.lake.database import AnyRow
 from maxlake.lake.plans import Plan
 from maxlake.lake.tables import StoredColumn, Table
 from maxlake.protocol import limits
@@ -115,9 +115,7 @@ def _chosen(columns: Sequence[Column], names: Sequence[str], what: str) -> list[
     wanted = {name.lower() for name in names}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
-        raise invalid_argument(
-            f"unknown {what} {unknown[0]!r}; there are: {', '.join(known) or 'none'}"
-        )
+        raise invalid_argument(f"unknown {what} {unknown[0]!r}; there are: {', '.join(known) or 'none'}")
     return [column for name, column in known.items() if not wanted or name in wanted]
 
 
@@ -193,14 +191,12 @@ def open_session(project: Project, target: TableTarget, session_id: str, princip
 
 
 def _known(
-    project: Project, target: TableTarget, row: Row[Any] | None, session_id: str, principal: str
+    project: Project, target: TableTarget, row: AnyRow | None, session_id: str, principal: str
 ) -> tuple[ReadSession, datetime]:
     if row is None:
         raise _gone(target, session_id)
     check_owner(row.principal, principal, f"{target}, session {session_id}")
-    session = project.plans.get(
-        session_id, lambda: msgspec.msgpack.decode(row.content, type=ReadSession)
-    )
+    session = project.plans.get(session_id, lambda: msgspec.msgpack.decode(row.content, type=ReadSession))
     if session.table != f"{target.schema}.{target.table}".lower():
         raise _gone(target, session_id)
     return session, row.expires_at

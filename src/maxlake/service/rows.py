@@ -49,9 +49,7 @@ def read(
         _ordered(session.read_columns, request.data_columns, table_order=request.data_columns_unordered),
         _units(session.arrow_options),
     )
-    batch_limits = BatchLimits(
-        min(request.max_batch_rows, limits.MAX_BATCH_ROWS), request.max_batch_raw_size
-    )
+    batch_limits = BatchLimits(min(request.max_batch_rows, limits.MAX_BATCH_ROWS), request.max_batch_raw_size)
     slices = session.plan.slices(start, stop)
     return RowStream(projection.schema, scan(project.lake.data, slices, projection, batch_limits))
 
@@ -99,9 +97,7 @@ def preview(project: Project, target: TableTarget, request: PreviewRequest, prin
             [request.partition] if request.partition.strip() else [], table.partition_keys
         )
         plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
-    columns = _ordered(
-        table.columns.all_columns, request.columns, table_order=False
-    )
+    columns = _ordered(table.columns.all_columns, request.columns, table_order=False)
     projection = Projection(columns, ReadUnits())
     stop = min(limit, limits.MAX_PREVIEW_ROWS, plan.record_count)
     batches = scan(

@@ -61,10 +61,13 @@ class _Runner:
                 )
             case model.DropSchema():
                 self._tolerating(
-                    statement.if_exists, lambda: definitions.drop_schema(self._connection, statement.schema.name)
+                    statement.if_exists,
+                    lambda: definitions.drop_schema(self._connection, statement.schema.name),
                 )
             case model.AddColumns() | model.RenameTable():
-                raise invalid_argument("changing columns and renaming tables is not supported by this version")
+                raise invalid_argument(
+                    "changing columns and renaming tables is not supported by this version"
+                )
 
     def _tolerating(self, tolerate: bool, change: Callable[[], None]) -> None:
         """Run a change; with IF [NOT] EXISTS, what is there (or gone) already is fine."""

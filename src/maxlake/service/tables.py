@@ -69,7 +69,13 @@ def get(project: Project, schema: str, name: str, principal: str) -> Table:  # n
 
 
 def list_tables(
-    project: Project, schema: str, *, prefix: str, after: str, limit: int, principal: str  # noqa: ARG001
+    project: Project,
+    schema: str,
+    *,
+    prefix: str,
+    after: str,
+    limit: int,
+    principal: str,  # noqa: ARG001
 ) -> list[Table]:
     """Return at most ``limit`` tables in name order, named ``prefix…`` and following ``after``."""
     with project.lake.database.read() as connection:
@@ -78,7 +84,12 @@ def list_tables(
 
 
 def list_partitions(
-    project: Project, schema: str, name: str, spec: PartitionSpec | None, *, principal: str  # noqa: ARG001
+    project: Project,
+    schema: str,
+    name: str,
+    spec: PartitionSpec | None,
+    *,
+    principal: str,  # noqa: ARG001
 ) -> list[Partition]:
     """Return the partitions a partial spec matches (all without one), sorted."""
     with project.lake.database.read() as connection:

@@ -82,7 +82,7 @@ def create(
 
 
 def load(connection: Connection, target: TableTarget, session_id: str, principal: str) -> WriteSession:
-    """Return a session of this table; raises ``NoSuchObject`` for any other id, ``NoSuchTable`` if it was dropped."""
+    """Return a session of this table; raises ``NoSuchObject`` for other ids, ``NoSuchTable`` if dropped."""
     table = tables.get(connection, target.schema, target.table)
     row = connection.execute(
         select(store.write_session).where(store.write_session.c.session_id == session_id)
@@ -121,14 +121,12 @@ def check_not_expired(session: WriteSession) -> None:
     if session.expires_at < datetime.now(UTC):
         raise ConflictError(
             ErrorCode.INVALID_SESSION_STATUS,
-            f"the write session expired at {session.expires_at:%Y-%m-%d %H:%M:%S} UTC; abort it and write again",
+            f"the write session expired at {session.expires_at:%F %T} UTC; abort it and write again",
             where=session.where,
         )
 
 
-def get(
-    project: Project, target: TableTarget, session_id: str, principal: str
-) -> GetWriteSessionResponse:
+def get(project: Project, target: TableTarget, session_id: str, principal: str) -> GetWriteSessionResponse:
     """List the streams of a session; an aborted one is gone (drift.md B.13)."""
     with project.lake.database.read() as connection:
         session = load(connection, target, session_id, principal)
@@ -138,9 +136,7 @@ def get(
             )
         return GetWriteSessionResponse(
             streams=tuple(
-                StreamInfo(
-                    stream_id=row.stream_id, stream_version=row.version, status=StreamState(row.state)
-                )
+                StreamInfo(stream_id=row.stream_id, stream_version=row.version, status=StreamState(row.state))
                 for row in connection.execute(
                     select(store.stream)
                     .where(store.stream.c.session_id == session_id)
@@ -286,7 +282,7 @@ def check_rows_have_partition(session: WriteSession, uploaded: Collection[str]) 
     if missing:
         raise BadRequestError(
             ErrorCode.INVALID_ARGUMENT,
-            f"no value for partition column {missing[0]!r}: name it in the session's partition spec, or upload "
-            "it as a column",
+            f"no value for partition column {missing[0]!r}: name it in the session's partition spec, or "
+            "upload it as a column",
             where=session.where,
         )

@@ -9,11 +9,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from maxlake import failpoints
 from maxlake.lake import tables
 from maxlake.lake.arrow_input import open_stream, validated
+from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part, Upload, storage_schema
 from maxlake.lake.tables import Table
 from maxlake.protocol import columns
@@ -62,7 +63,7 @@ def _where(session: WriteSession, address: StreamAddress) -> str:
     return f"{session.where}, stream {address.stream_id} version {address.stream_version}"
 
 
-def _row(connection: Connection, address: StreamAddress) -> Row[Any] | None:
+def _row(connection: Connection, address: StreamAddress) -> AnyRow | None:
     return connection.execute(
         select(store.stream).where(
             store.stream.c.session_id == address.session_id, store.stream.c.stream_id == address.stream_id
@@ -70,7 +71,7 @@ def _row(connection: Connection, address: StreamAddress) -> Row[Any] | None:
     ).one_or_none()
 
 
-def _current(connection: Connection, session: WriteSession, address: StreamAddress) -> Row[Any]:
+def _current(connection: Connection, session: WriteSession, address: StreamAddress) -> AnyRow:
     """Return the stream row; raises ``NoSuchObject`` for an unknown or superseded (id, version)."""
     row = _row(connection, address)
     if row is None or row.version < address.stream_version:
@@ -88,9 +89,7 @@ def _current(connection: Connection, session: WriteSession, address: StreamAddre
     return row
 
 
-def create(
-    project: Project, target: TableTarget, address: StreamAddress, principal: str
-) -> StreamSchema:
+def create(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamSchema:
     """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14)."""
     if not _STREAM_ID.fullmatch(address.stream_id):
         raise invalid_argument(
@@ -143,9 +142,7 @@ def _replace(connection: Connection, address: StreamAddress) -> None:
     )
     connection.execute(
         update(store.stream)
-        .where(
-            store.stream.c.session_id == address.session_id, store.stream.c.stream_id == address.stream_id
-        )
+        .where(store.stream.c.session_id == address.session_id, store.stream.c.stream_id == address.stream_id)
         .values(
             version=address.stream_version,
             state=StreamState.OPEN,
@@ -158,9 +155,7 @@ def _replace(connection: Connection, address: StreamAddress) -> None:
     )
 
 
-def get(
-    project: Project, target: TableTarget, address: StreamAddress, principal: str
-) -> StreamStatus:
+def get(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamStatus:
     """Tell how far a stream has come."""
     with project.lake.database.read() as connection:
         session = load(connection, target, address.session_id, principal)
@@ -220,7 +215,7 @@ def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsRes
     return msgspec.msgpack.decode(answer, type=WriteRowsResponse) if answer else None
 
 
-def _check_open(connection: Connection, session: WriteSession, address: StreamAddress) -> Row[Any]:
+def _check_open(connection: Connection, session: WriteSession, address: StreamAddress) -> AnyRow:
     row = _current(connection, session, address)
     WRITE_STREAM.step(
         StreamState(row.state),
@@ -284,7 +279,9 @@ def _stored_array(
         array = pa.nulls(batch.num_rows, storage_type(column.type))
     if not column.nullable and array.null_count:
         raise BadRequestError(
-            ErrorCode.DATA_ERROR, "the column is NOT NULL, but rows without a value were uploaded", where=where
+            ErrorCode.DATA_ERROR,
+            "the column is NOT NULL, but rows without a value were uploaded",
+            where=where,
         )
     return array
 
@@ -379,7 +376,7 @@ def close(
             StreamState(row.state),
             StreamEvent.CLOSE,
             where=_where(session, address),
-            hint=f"it failed with {row.error_code}: {row.error_message}; write it again with a higher version",
+            hint=f"{row.error_code}: {row.error_message}; write it again with a higher version",
         )
         if after is not StreamState(row.state):
             connection.execute(

@@ -15,7 +15,7 @@ from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 Names = tuple[str, ...]
 
 
-class SplitOptions(Message):
+class SplitOptions(Message, frozen=True, kw_only=True):
     """How to cut the session. ``split_number`` is bytes for Size, a count for Parallelism."""
 
     split_mode: SplitMode = SplitMode.SIZE
@@ -24,14 +24,14 @@ class SplitOptions(Message):
     cross_partition: bool = True
 
 
-class ArrowOptions(Message):
+class ArrowOptions(Message, frozen=True, kw_only=True):
     """Units of the timestamps sent."""
 
     timestamp_unit: TimeUnit = TimeUnit.NANO
     datetime_unit: TimeUnit = TimeUnit.MILLI
 
 
-class IncrementalReadOptions(Message):
+class IncrementalReadOptions(Message, frozen=True, kw_only=True):
     """The range of an incremental read, in both shapes clients send (wire.md §4.5)."""
 
     mode: str | None = None
@@ -43,7 +43,7 @@ class IncrementalReadOptions(Message):
     to: int | str | None = None
 
 
-class CreateReadSessionRequest(Message):
+class CreateReadSessionRequest(Message, frozen=True, kw_only=True):
     """TableCreateReadSession. Empty lists mean everything (wire.md §4.1)."""
 
     required_data_columns: Names = ()
@@ -59,21 +59,21 @@ class CreateReadSessionRequest(Message):
     incremental_read_options: IncrementalReadOptions | None = None
 
 
-class DataFormat(Message):
+class DataFormat(Message, frozen=True, kw_only=True):
     """Only Arrow V5 exists."""
 
     type: str = "Arrow"
     version: str = "V5"
 
 
-class SessionStats(Message):
+class SessionStats(Message, frozen=True, kw_only=True):
     """What planning knows about the size of a session."""
 
     estimated_size: int
     estimated_row_count: int
 
 
-class IncrementalRange(Message):
+class IncrementalRange(Message, frozen=True, kw_only=True):
     """The old shape of IncrementalReadOptions, every key present because C++ requires it."""
 
     mode: str = "append"
@@ -83,7 +83,7 @@ class IncrementalRange(Message):
     end_version: int = -1
 
 
-class ReadSessionResponse(Message):
+class ReadSessionResponse(Message, frozen=True, kw_only=True):
     """The superset of wire.md §4.2 that every client can read. ``expiration_time`` in ms since epoch."""
 
     session_id: str
@@ -104,7 +104,7 @@ class ReadSessionResponse(Message):
     incremental_read_options: IncrementalRange = IncrementalRange()
 
 
-class ReadAddress(Message):
+class ReadAddress(Message, frozen=True, kw_only=True):
     """Which rows of a session a TableRead wants (wire.md §5). ``None`` = not given."""
 
     session_id: str
@@ -113,7 +113,7 @@ class ReadAddress(Message):
     count: Annotated[int, Meta(ge=0)] | None = None
 
 
-class ReadRowsRequest(Message):
+class ReadRowsRequest(Message, frozen=True, kw_only=True):
     """Body of TableRead."""
 
     max_batch_rows: int = limits.DEFAULT_BATCH_ROWS
@@ -124,7 +124,7 @@ class ReadRowsRequest(Message):
     data_columns_unordered: bool = False
 
 
-class PreviewRequest(Message):
+class PreviewRequest(Message, frozen=True, kw_only=True):
     """TablePreview, merged from body and query (wire.md §7)."""
 
     limit: int | None = None

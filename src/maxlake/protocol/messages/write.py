@@ -12,21 +12,21 @@ from maxlake.protocol.messages.base import Message
 from maxlake.protocol.messages.schema import WriteSchema
 
 
-class CreateWriteSessionRequest(Message):
+class CreateWriteSessionRequest(Message, frozen=True, kw_only=True):
     """TableCreateWriteSession. Flags arrive as JSON booleans or text (drift.md A.9)."""
 
     partial_partition_spec: str = ""
     flags: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
-class CreateWriteSessionResponse(Message):
+class CreateWriteSessionResponse(Message, frozen=True, kw_only=True):
     """Answer of TableCreateWriteSession; both keys always present."""
 
     session_id: str
     warning_message: str = ""
 
 
-class StreamInfo(Message):
+class StreamInfo(Message, frozen=True, kw_only=True):
     """One entry of ``Streams`` as the documentation reads it (wire.md §8.4)."""
 
     stream_id: str
@@ -34,14 +34,14 @@ class StreamInfo(Message):
     status: StreamState
 
 
-class GetWriteSessionResponse(Message):
+class GetWriteSessionResponse(Message, frozen=True, kw_only=True):
     """State of a write session. The server shapes ``streams`` per dialect (drift.md A.4)."""
 
     streams: tuple[StreamInfo, ...]
     warning_message: str = ""
 
 
-class StreamAddress(Message):
+class StreamAddress(Message, frozen=True, kw_only=True):
     """Names one version of one stream. Ids are text; ``0`` and ``"0"`` are the same (drift.md A.8)."""
 
     session_id: str
@@ -49,7 +49,7 @@ class StreamAddress(Message):
     stream_version: Annotated[int, Meta(ge=0)] = 0
 
 
-class StreamSchema(Message):
+class StreamSchema(Message, frozen=True, kw_only=True):
     """What TableCreateWriteStream tells about the table (wire.md §9.1)."""
 
     table_schema: WriteSchema
@@ -60,7 +60,7 @@ class StreamSchema(Message):
     warning_message: str = ""
 
 
-class StreamStatus(Message):
+class StreamStatus(Message, frozen=True, kw_only=True):
     """Answer of TableGetWriteStream; ``byte_size`` counts Arrow bytes received (wire.md §9.2)."""
 
     status: StreamState
@@ -75,7 +75,7 @@ class StreamStatus(Message):
     warning_message: str = ""
 
 
-class WriteRowsRequest(Message):
+class WriteRowsRequest(Message, frozen=True, kw_only=True):
     """Query of TableWrite. ``count`` is what the client declared, 0 = unknown (drift.md B.9)."""
 
     stream: StreamAddress
@@ -84,7 +84,7 @@ class WriteRowsRequest(Message):
     retry_id: str = ""
 
 
-class WriteRowsResponse(Message):
+class WriteRowsResponse(Message, frozen=True, kw_only=True):
     """Answer of TableWrite. ``commit_message`` is opaque and never empty."""
 
     commit_message: str
@@ -92,25 +92,25 @@ class WriteRowsResponse(Message):
     warning_message: str = ""
 
 
-class CommitRequest(Message):
+class CommitRequest(Message, frozen=True, kw_only=True):
     """Which (id, version) pairs to commit; both empty = every closed stream (wire.md §8.5)."""
 
     stream_ids: tuple[int | str, ...] = ()
     stream_versions: tuple[int, ...] = ()
 
 
-class CommitResponse(Message):
+class CommitResponse(Message, frozen=True, kw_only=True):
     """Answer of TableCommitWriteSession."""
 
     session_status: str = "COMMITTED"
     warning_message: str = ""
 
 
-class CloseStreamResponse(Message):
+class CloseStreamResponse(Message, frozen=True, kw_only=True):
     """Answer of TableCloseWriteStream; a warning may contain ``data_incomplete``."""
 
     warning_message: str = ""
 
 
-class Empty(Message):
+class Empty(Message, frozen=True, kw_only=True):
     """An answer without content is still a JSON object."""
