@@ -18,6 +18,7 @@ from maxlake.protocol.enums import Codec, WriteMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
 
+_CODECS = {codec.value: codec for codec in Codec}
 _PYODPS = re.compile(r"pyodps/(\d+)\.(\d+)\.(\d+)")
 
 
@@ -81,8 +82,8 @@ def accepted_codec(headers: Headers) -> Codec | None:
     """Return the first codec of ours that the client accepts, in its order; None for plain (drift.md A.1)."""
     for offer in headers.get("accept-encoding", "").split(","):
         word = offer.partition(";")[0].strip().lower()
-        if word in Codec:
-            return Codec(word)
+        if word in _CODECS:
+            return _CODECS[word]
     return None
 
 

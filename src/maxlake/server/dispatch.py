@@ -68,6 +68,7 @@ ACTIONS: dict[Action, JsonAction | RowAction | UploadAction] = {
     Action.TABLE_CLOSE_WRITE_STREAM: JsonAction(handlers.close_write_stream),
     Action.TABLE_GET_WRITE_SCHEMA: JsonAction(handlers.get_write_schema),
 }
+_BY_NAME = {action.value: answer for action, answer in ACTIONS.items()}
 
 
 class StorageApi:
@@ -97,9 +98,9 @@ class StorageApi:
 
     def _action(self, exchange: Exchange) -> JsonAction | RowAction | UploadAction:
         name = exchange.parameters().text("Action") or ""
-        if name not in Action:
-            raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(Action)}")
-        return ACTIONS[Action(name)]
+        if name not in _BY_NAME:
+            raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(_BY_NAME)}")
+        return _BY_NAME[name]
 
     def _call(self, exchange: Exchange, body: bytes, principal: str) -> StorageCall:
         parameters = exchange.parameters()
