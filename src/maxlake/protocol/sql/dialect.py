@@ -1,0 +1,223 @@
+"""The sqlglot dialect ``odps``: Hive's, with what MaxCompute's DDL has besides.
+
+Where sqlglot would fall back to an opaque ``Command``, and where its parsers take a clause for granted,
+this one raises ParseError: nothing it returns is half understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, NoReturn, TypeVar
+
+from sqlglot import exp
+from sqlglot.dialects.hive import Hive
+from sqlglot.expressions.core import Expression
+from sqlglot.parsers.hive import HiveParser
+from sqlglot.tokenizer_core import Token, TokenType
+
+Item = TypeVar("Item")
+
+
+class LifecycleProperty(exp.Property):
+    """``LIFECYCLE n``: days a table or partition lives after its last change."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True}
+
+
+class AddColumns(Expression):
+    """``ADD COLUMNS [IF NOT EXISTS] (...)``: sqlglot's own tree loses IF NOT EXISTS."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "exists": False}
+
+
+_OPENING = (TokenType.LT, TokenType.L_PAREN)
+_CLOSING = (TokenType.GT, TokenType.R_PAREN)
+
+
+class OdpsParser(HiveParser):
+    """Hive's parser with LIFECYCLE, several partitions in ADD, and types kept as text."""
+
+    # Only these: a clause that is not among them must not be taken for a property.
+    PROPERTY_PARSERS: ClassVar = {
+        "CLUSTERED": lambda self: self._parse_clustered_by(),
+        "COMMENT": HiveParser.PROPERTY_PARSERS["COMMENT"],
+        "LIFECYCLE": lambda self: self._parse_lifecycle(),
+        "PARTITIONED BY": HiveParser.PROPERTY_PARSERS["PARTITIONED BY"],
+        "TBLPROPERTIES": lambda self: self._parse_table_properties(),
+    }
+
+    def _parse_as_command(self, start: Token) -> NoReturn:
+        self.fail("Statement or clause not supported", self._curr or start)
+
+    def fail(self, message: str, token: Token) -> NoReturn:
+        """Raise ParseError at ``token``."""
+        self.raise_error(message, token)
+        raise AssertionError("raise_error returned: the parser must run with ErrorLevel.IMMEDIATE")
+
+    def _expect(self, *words: str) -> None:
+        if not self._match_text_seq(*words):
+            self.raise_error(f"Expecting {' '.join(words)}")
+
+    def _parse_statement(self) -> exp.Expr | None:
+        if not self._curr:
+            return None
+        if self._match(TokenType.CREATE):
+            return self._parse_create()
+        if self._match(TokenType.DROP):
+            return self._parse_drop()
+        if self._match(TokenType.ALTER):
+            return self._parse_alter()
+        self.fail("Only CREATE, DROP and ALTER of tables and schemas are supported", self._curr)
+
+    def _parse_create(self) -> exp.Create:
+        """Read CREATE TABLE and CREATE SCHEMA; sqlglot's own parser skips words without a trace."""
+        kind = self._parse_kind()
+        exists = self._parse_exists(not_=True)
+        name = self._parse_table_parts(schema=True, is_db_reference=kind == "SCHEMA")
+        this = self._parse_schema(this=name) if kind == "TABLE" else name
+        properties = self._parse_properties()
+        self._expect_end()
+        return self.expression(exp.Create(this=this, kind=kind, exists=exists, properties=properties))
+
+    def _parse_drop(self, exists: bool = False, kind: str | None = None) -> exp.Drop:
+        """Read DROP TABLE and DROP SCHEMA, of one name."""
+        kind = kind or self._parse_kind()
+        exists = exists or bool(self._parse_exists())
+        name = self._parse_table_parts(schema=True, is_db_reference=kind == "SCHEMA")
+        self._expect_end()
+        return self.expression(exp.Drop(tables=[name], kind=kind, exists=exists))
+
+    def _parse_kind(self) -> str:
+        if not self._match_set((TokenType.TABLE, TokenType.SCHEMA)):
+            self.fail("Expecting TABLE or SCHEMA", self._curr or self._prev)
+        return "SCHEMA" if self._prev.token_type is TokenType.SCHEMA else "TABLE"
+
+    def _expect_end(self) -> None:
+        if self._curr:
+            self.fail("Clause not supported", self._curr)
+
+    def _parse_table_parts(
+        self,
+        schema: bool = False,
+        is_db_reference: bool = False,
+        wildcard: bool = False,
+        fast: bool = False,
+    ) -> exp.Table | exp.Dot | None:
+        """Read the name a DDL statement is about, part by part: sqlglot's own skips stray dots."""
+        if not schema:
+            return super()._parse_table_parts(is_db_reference=is_db_reference, wildcard=wildcard, fast=fast)
+        parts = [self._parse_name_part()]
+        while self._match(TokenType.DOT):
+            parts.insert(0, self._parse_name_part())
+        kinds = ("db", "catalog") if is_db_reference else ("this", "db", "catalog")
+        if len(parts) > len(kinds):
+            self.raise_error(f"A name has at most {len(kinds)} parts here", self._prev)
+        return self.expression(exp.Table(**dict(zip(kinds, parts, strict=False))))
+
+    def _parse_name_part(self) -> exp.Expr:
+        part = self._parse_id_var(any_token=False)
+        if part is None:
+            self.fail("Expecting a name", self._curr or self._prev)
+        return part
+
+    def _parse_csv(
+        self, parse_method: Callable[[], Item | None], sep: TokenType = TokenType.COMMA
+    ) -> list[Item]:
+        """Read a list, perhaps empty; sqlglot's own skips empty places in it."""
+        first = parse_method()
+        items = [] if first is None else [first]
+        while self._match(sep):
+            item = parse_method()
+            if first is None or item is None:
+                self.fail("Unexpected separator", self._prev)
+            items.append(item)
+        return items
+
+    def _parse_properties(self, before: bool | None = None) -> exp.Properties | None:  # noqa: ARG002
+        """Read clauses one after the other; sqlglot's own allows commas between them."""
+        clauses: list[exp.Expr] = []
+        while found := self._parse_property():
+            clauses += found if isinstance(found, list) else [found]
+        return self.expression(exp.Properties(expressions=clauses)) if clauses else None
+
+    def _parse_property(self) -> exp.Expr | list[exp.Expr] | None:
+        if self._match_texts(self.PROPERTY_PARSERS):
+            return self.PROPERTY_PARSERS[self._prev.text.upper()](self)
+        return None
+
+    def _parse_table_properties(self) -> list[exp.Expr]:
+        return self._parse_wrapped_csv(self._parse_table_property)
+
+    def _parse_table_property(self) -> exp.Property:
+        name = self._parse_string()
+        if not self._match(TokenType.EQ):
+            self.raise_error("Expecting =")
+        return self.expression(exp.Property(this=name, value=self._parse_string()))
+
+    def _parse_lifecycle(self) -> LifecycleProperty:
+        days = self._parse_number()
+        if days is None:
+            self.raise_error("Expecting a number of days")
+        return self.expression(LifecycleProperty(this=days))
+
+    def _parse_types(
+        self,
+        check_func: bool = False,
+        schema: bool = False,
+        allow_identifiers: bool = True,
+        with_collation: bool = False,
+    ) -> exp.Expr | None:
+        """Keep a column's type as written: sqlglot's types cannot tell all of ODPS's apart."""
+        if not schema:
+            return super()._parse_types(
+                check_func=check_func, allow_identifiers=allow_identifiers, with_collation=with_collation
+            )
+        start = self._curr
+        if not start or start.token_type in (TokenType.STRING, TokenType.NUMBER, *_OPENING, *_CLOSING):
+            return None
+        self._advance()
+        if self._curr and self._curr.token_type in _OPENING:
+            self._skip_brackets()
+        text = self._find_sql(start, self._prev)
+        return self.expression(exp.DataType(this=exp.DType.USERDEFINED, kind=text))
+
+    def _skip_brackets(self) -> None:
+        depth = 0
+        while self._curr:
+            depth += (self._curr.token_type in _OPENING) - (self._curr.token_type in _CLOSING)
+            self._advance()
+            if depth == 0:
+                return
+        self.raise_error("Expecting the end of the type")
+
+    def _parse_clustered_by(self) -> exp.ClusteredByProperty:
+        self._expect("BY")
+        columns = self._parse_wrapped_csv(self._parse_column)
+        ordered = (
+            self._parse_wrapped_csv(self._parse_ordered) if self._match_text_seq("SORTED", "BY") else None
+        )
+        self._expect("INTO")
+        buckets = self._parse_number()
+        self._expect("BUCKETS")
+        return self.expression(
+            exp.ClusteredByProperty(expressions=columns, sorted_by=ordered, buckets=buckets)
+        )
+
+    def _parse_alter_table_add(self) -> list[exp.Expr]:
+        if self._match_text_seq("COLUMNS"):
+            exists = self._parse_exists(not_=True)
+            return [self.expression(AddColumns(this=self._parse_schema(), exists=exists))]
+        exists = self._parse_exists(not_=True)
+        partitions: list[exp.Expr] = []
+        while self._match(TokenType.PARTITION, advance=False):
+            partition = self._parse_partition()
+            partitions.append(self.expression(exp.AddPartition(this=partition, exists=exists)))
+        if not partitions:
+            self.raise_error("Expecting COLUMNS or PARTITION")
+        return partitions
+
+
+class Odps(Hive):
+    """MaxCompute SQL, as far as its DDL goes."""
+
+    Parser = OdpsParser
