@@ -6,6 +6,7 @@ from cyclopts import App
 
 app = App(name="maxlake", help="An open MaxCompute Storage API service.")
 app.command("maxlake.cli.serve:serve")
+app.command("maxlake.cli.demo:demo")
 
 
 def main() -> None:

