@@ -40,9 +40,9 @@ class OdpsParser(HiveParser):
     # Only these: a clause that is not among them must not be taken for a property.
     PROPERTY_PARSERS: ClassVar = {
         "CLUSTERED": lambda self: self._parse_clustered_by(),
-        "COMMENT": HiveParser.PROPERTY_PARSERS["COMMENT"],
+        "COMMENT": lambda self: self.expression(exp.SchemaCommentProperty(this=self._parse_string())),
         "LIFECYCLE": lambda self: self._parse_lifecycle(),
-        "PARTITIONED BY": HiveParser.PROPERTY_PARSERS["PARTITIONED BY"],
+        "PARTITIONED BY": lambda self: self.expression(exp.PartitionedByProperty(this=self._parse_schema())),
         "TBLPROPERTIES": lambda self: self._parse_table_properties(),
     }
 
@@ -67,7 +67,7 @@ class OdpsParser(HiveParser):
             return self._parse_drop()
         if self._match(TokenType.ALTER):
             return self._parse_alter()
-        self.fail("Only CREATE, DROP and ALTER of tables and schemas are supported", self._curr)
+        return self.fail("Only CREATE, DROP and ALTER of tables and schemas are supported", self._curr)
 
     def _parse_create(self) -> exp.Create:
         """Read CREATE TABLE and CREATE SCHEMA; sqlglot's own parser skips words without a trace."""
