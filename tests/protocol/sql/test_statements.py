@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -294,6 +296,23 @@ def refusal(text: str) -> str:
 @pytest.mark.parametrize(("text", "expected"), UNDERSTOOD)
 def test_understood(text: str, expected: Statement):
     assert parse_statement(text) == expected
+
+
+VECTORS = Path(__file__).parent.parent.parent / "vectors"
+HELPER_TASK = re.compile(
+    r"<Name>SQL\w+Task</Name>.*<Query>(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?</Query>", re.DOTALL
+)
+
+
+def test_captured_statements_of_the_helpers_are_understood():
+    bodies = [
+        exchange["request"].get("body", "")
+        for path in sorted(VECTORS.glob("rest-*/*.json"))
+        for exchange in json.loads(path.read_text())["exchanges"]
+    ]
+    statements = [found[1] for body in bodies if (found := HELPER_TASK.search(body))]
+    kinds = {type(parse_statement(text)) for text in statements}
+    assert kinds == {CreateTable, DropTable, AddPartitions, DropPartitions}
 
 
 @pytest.mark.parametrize("type_text", TYPES)
