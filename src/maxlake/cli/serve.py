@@ -6,7 +6,9 @@ import logging
 import sys
 from pathlib import Path
 
+from maxlake.protocol import limits
 from maxlake.server.process import Address, Settings, run
+from maxlake.service.service import ServiceSettings
 
 _SNIPPET = """\
 from odps import ODPS
@@ -29,6 +31,7 @@ def serve(
     project: str = "demo",
     ready_file: Path | None = None,
     database: str | None = None,
+    session_lifetime: float = limits.SESSION_LIFETIME,
 ) -> None:
     """Serve the Storage API from a directory, until SIGTERM or Ctrl-C.
 
@@ -48,9 +51,12 @@ def serve(
         File to write {"endpoint": ..., "pid": ...} to once requests are accepted.
     database
         URL of the catalog's database; SQLite under ROOT if not given.
+    session_lifetime
+        Seconds after which a session expires unless it is refreshed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings(root.absolute(), host, port, project, ready_file, database)
+    service = ServiceSettings(session_lifetime=session_lifetime)
+    settings = Settings(root.absolute(), host, port, project, ready_file, database, service)
     try:
         run(settings, _announce)
     except (OSError, ValueError) as error:

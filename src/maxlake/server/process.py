@@ -20,7 +20,7 @@ from maxlake.protocol import limits
 from maxlake.server.app import App
 from maxlake.server.http_protocol import HttpProtocol
 from maxlake.server.keys import AccessKey, access_key
-from maxlake.service.service import Service
+from maxlake.service.service import Service, ServiceSettings
 
 _log = logging.getLogger("maxlake.server")
 
@@ -35,6 +35,7 @@ class Settings:
     project: str
     ready_file: Path | None
     database_url: str | None
+    service: ServiceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,12 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
     settings.root.mkdir(parents=True, exist_ok=True)
     key = access_key(settings.root, os.environ)
     listener = _listen(settings.host, settings.port)
-    service = Service.open(settings.root, project=settings.project, database_url=settings.database_url)
+    service = Service.open(
+        settings.root,
+        project=settings.project,
+        database_url=settings.database_url,
+        settings=settings.service,
+    )
     address = Address(f"http://{_location(listener)}/api", os.getpid(), settings.project, key)
 
     def ready() -> None:

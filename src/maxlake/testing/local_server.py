@@ -139,17 +139,21 @@ def local_server(
     root: Path | None = None,
     project: str = "demo",
     *,
+    session_lifetime: float | None = None,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[LocalServer]:
     """Serve ``project`` from ``root``, by default a temporary directory removed at the end.
 
+    Sessions expire after ``session_lifetime`` seconds (default: 24 hours).
     ``arguments`` are added to the command line of ``maxlake serve``, ``environment`` to its environment.
     Raises ServerDiedError if it does not start. If the body of the ``with`` fails, the note of its error
     holds the end of the server's log.
     """
     place = Path(tempfile.mkdtemp(prefix="maxlake-")) if root is None else root
     place.mkdir(parents=True, exist_ok=True)
+    if session_lifetime is not None:
+        arguments = ("--session-lifetime", str(session_lifetime), *arguments)
     server = LocalServer(place, project, arguments, {**os.environ, **(environment or {})})
     try:
         server.start()
