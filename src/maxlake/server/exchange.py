@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,7 +182,7 @@ class Exchange:
         return True
 
     @contextmanager
-    def watch_disconnect(self) -> Iterator[asyncio.Task[None]]:
+    def watch_disconnect(self) -> Generator[asyncio.Task[None]]:
         """Give a task that ends when the client goes away. Only after the body has been read."""
 
         async def wait() -> None:

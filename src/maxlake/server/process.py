@@ -123,7 +123,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _location(listener: socket.socket) -> str:
     """Return ``host:port`` as a client on this machine dials it."""
-    host, port = listener.getsockname()[:2]
+    name: tuple[str, int] = listener.getsockname()[:2]
+    host, port = name
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -6,7 +6,7 @@ They run in worker threads. Where a value may stand in body or query, the body i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
@@ -134,7 +134,7 @@ def get_write_schema(call: StorageCall) -> Answer:
 # -- write streams ----------------------------------------------------------------------------------
 
 
-class _StreamBody(Message):
+class _StreamBody(Message, frozen=True):
     """How a body names a stream: ids as number or text, every member optional (drift.md A.8)."""
 
     stream_id: int | str | None = None
@@ -166,7 +166,7 @@ def write_rows(call: StorageCall, body: UploadBody) -> Answer:
         row_offset=call.parameters.unsigned("RowOffset"),
         retry_id=call.retry_id,
     )
-    return write_streams.write(call.project, call.target, request, body, call.principal)
+    return write_streams.write(call.project, call.target, request, cast("BinaryIO", body), call.principal)
 
 
 def _stream_address(call: StorageCall) -> StreamAddress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
@@ -36,13 +36,13 @@ class Workers:
         return await loop.run_in_executor(self._uploads, lambda: function(*args, **kwargs))
 
     @asynccontextmanager
-    async def read_place(self) -> AsyncIterator[None]:
+    async def read_place(self) -> AsyncGenerator[None]:
         """Hold one of the places for row streams. Raises FlowExceeded if none gets free in time."""
         async with _place(self._read_places):
             yield
 
     @asynccontextmanager
-    async def upload_place(self) -> AsyncIterator[None]:
+    async def upload_place(self) -> AsyncGenerator[None]:
         """Hold one of the places for uploads. Raises FlowExceeded if none gets free in time."""
         async with _place(self._upload_places):
             yield
@@ -54,7 +54,7 @@ class Workers:
 
 
 @asynccontextmanager
-async def _place(places: asyncio.Semaphore) -> AsyncIterator[None]:
+async def _place(places: asyncio.Semaphore) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(limits.PLACE_WAIT):
             await places.acquire()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def local_server(
     session_lifetime: float | None = None,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
-) -> Iterator[LocalServer]:
+) -> Generator[LocalServer]:
     """Serve ``project`` from ``root``, by default a temporary directory removed at the end.
 
     Sessions expire after ``session_lifetime`` seconds (default: 24 hours).
@@ -157,12 +157,18 @@ def local_server(
     server = LocalServer(place, project, arguments, {**os.environ, **(environment or {})})
     try:
         server.start()
-        yield server
-    except BaseException as error:
-        if log := server.log[-4000:]:
-            error.add_note(f"The server's log ends:\n{log}")
-        raise
+        with _log_noted(server):
+            yield server
     finally:
         server.stop()
         if root is None:
             shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _log_noted(server: LocalServer) -> Generator[None]:
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"The server's log ends:\n{server.log[-4000:]}")
+        raise
