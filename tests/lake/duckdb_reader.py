@@ -30,7 +30,7 @@ class DuckdbReader:
         self._child.wait(30)
 
     def query(self, catalog: str, sql: str, options: str = "READ_ONLY") -> pa.Table:
-        """Run ``sql``, in which the catalog is called ``lake``; DuckDB's errors are raised as RuntimeError."""
+        """Run ``sql``, in which the catalog is called ``lake``. Raises RuntimeError with DuckDB's error."""
         assert self._child.stdin and self._child.stdout
         request = {"catalog": catalog, "sql": sql, "options": options}
         self._child.stdin.write(json.dumps(request).encode() + b"\n")

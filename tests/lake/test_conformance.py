@@ -131,16 +131,14 @@ def check_splits(lake: Lake, read: pa.Table, plan: plans.Plan, projection: Proje
 
 
 @pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.slow)])
-def test_everything_accepted_reads_back_through_both_paths(examples: int, duckdb_reader: DuckdbReader) -> None:
+def test_everything_accepted_reads_back_equal(examples: int, duckdb_reader: DuckdbReader) -> None:
     @given(st.data())
     @settings(max_examples=examples)
     def run(data: st.DataObject) -> None:
         with new_lake() as (lake, catalog):
             schema = data.draw(SCHEMAS, label="schema")
             with lake.database.write() as connection:
-                table = definitions.create_table(
-                    connection, "default", "t", schema, TableOptions(), "owner"
-                )
+                table = definitions.create_table(connection, "default", "t", schema, TableOptions(), "owner")
             model = storage_schema(table).empty_table()
             check(lake, catalog, duckdb_reader, table, model)
             for number in range(data.draw(st.integers(1, 4), label="changes")):
