@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from odps.models import Instance, Instances, Table, Tables
+
 from maxlake.client import StorageApiArrowClient
 from odps import ODPS
-from odps.models import Instance, Instances, Table, Tables
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "storage_api_v2-0.13.0-api2"
 ACCESS_ID, SECRET = "AKID", "AKSECRET"
@@ -94,6 +95,7 @@ class ReplayServer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self.drop_connections()
 
@@ -167,7 +169,9 @@ def _read_body(file: Any, headers: dict[str, str]) -> tuple[list[int], bytes]:
 
 
 def entry(endpoint: str, **options: Any) -> ODPS:
-    return ODPS(ACCESS_ID, SECRET, "p", endpoint=f"{endpoint}/api", overwrite_global=False, **options)
+    # With a logview host given, making the entry object asks the service for nothing.
+    options = {"logview_host": "http://logview.test", "overwrite_global": False, **options}
+    return ODPS(ACCESS_ID, SECRET, "p", endpoint=f"{endpoint}/api", **options)
 
 
 def table(endpoint: str = "http://127.0.0.1:1") -> Table:
@@ -177,7 +181,9 @@ def table(endpoint: str = "http://127.0.0.1:1") -> Table:
 
 def instance(endpoint: str = "http://127.0.0.1:1") -> Instance:
     odps = entry(endpoint)
-    return Instance(name="i1", parent=Instances(parent=odps.get_project(), client=odps.rest), client=odps.rest)
+    return Instance(
+        name="i1", parent=Instances(parent=odps.get_project(), client=odps.rest), client=odps.rest
+    )
 
 
 def vector(label: str) -> dict[str, Any]:
@@ -202,5 +208,3 @@ def captured(label: str) -> tuple[dict[str, Any], Reply]:
     unwanted = ("content-length", "transfer-encoding")
     headers = {name: value for name, value in response["headers"] if name.lower() not in unwanted}
     return exchange["request"], Reply(response["bytes"], response["status"], headers)
-
-

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
 from maxlake.client import (
     ArrowOptions,
     Compression,
