@@ -33,8 +33,8 @@ from maxlake.service import read_sessions, rows, write_sessions, write_streams
 if TYPE_CHECKING:
     from maxlake.protocol.targets import TableTarget
     from maxlake.server.upload import UploadBody
-    from maxlake.service.rows import RowStream
     from maxlake.service.project import Project
+    from maxlake.service.rows import RowStream
 
 Answer = Message | dict[str, Any]
 

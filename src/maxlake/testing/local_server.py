@@ -61,7 +61,9 @@ class LocalServer:
         self._ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "maxlake.cli", "serve", *self._options()]
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command, stdout=log, stderr=log, env=self._environment
+            )
         ready = self._wait_until_ready(self._process)
         self.endpoint = ready["endpoint"]
         self._port = int(self.endpoint.removesuffix("/api").rpartition(":")[2])
