@@ -6,7 +6,6 @@ transaction changes them together (design.md §4).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from maxlake.lake.turns import Turns
 from maxlake.protocol.errors import BusyError, ErrorCode
 
 #: A row of any query.
@@ -109,7 +109,7 @@ class Database:
         self.engine = engine
         self._namespace = namespace
         # SQLite's own waiting is unfair polling: threads of one process queue here instead.
-        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._turn = Turns() if engine.dialect.name == "sqlite" else None
 
     @classmethod
     def sqlite(cls, path: Path) -> Database:
