@@ -8,16 +8,36 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from enum import StrEnum
 
-_name, _, _nth = os.environ.get("MAXLAKE_FAILPOINT", "").partition(":")
+VARIABLE = "MAXLAKE_FAILPOINT"
+
+
+class Failpoint(StrEnum):
+    """The points, in the order in which an upload and its commit pass them."""
+
+    BEFORE_PART_SYNC = "before-part-sync"
+    AFTER_PART_SYNC = "after-part-sync"
+    AFTER_PART_RENAME = "after-part-rename"
+    AFTER_DIRECTORY_SYNC = "after-directory-sync"
+    BEFORE_PART_TRANSACTION = "before-part-transaction"
+    AFTER_PART_TRANSACTION = "after-part-transaction"
+    BEFORE_WRITE_ANSWER = "before-write-answer"
+    BEFORE_COMMIT_TRANSACTION = "before-commit-transaction"
+    AFTER_COMMIT_TRANSACTION = "after-commit-transaction"
+    BEFORE_COMMIT_ANSWER = "before-commit-answer"
+
+
+_name, _, _nth = os.environ.get(VARIABLE, "").partition(":")
+_armed = Failpoint(_name) if _name else None
 _left = int(_nth or 1)
 _lock = threading.Lock()
 
 
-def reach(name: str) -> None:
+def reach(point: Failpoint) -> None:
     """Kill this process at once, as a power cut would, if this is the point and the pass asked for."""
     global _left  # noqa: PLW0603 - one process, one failpoint
-    if name != _name:
+    if point is not _armed:
         return
     with _lock:
         _left -= 1

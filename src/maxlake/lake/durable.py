@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from maxlake import failpoints
+from maxlake.failpoints import Failpoint, reach
 
 #: Prefix of files nobody may read yet; what a crash leaves of them is collected.
 TEMPORARY_PREFIX = ".incomplete-"
@@ -28,25 +28,34 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_directory(path: Path) -> None:
-    """Create a directory and its missing parents, each durable in its own parent."""
-    if path.is_dir():
-        return
-    make_directory(path.parent)
-    path.mkdir(exist_ok=True)
-    sync_directory(path.parent)
+def make_directory(path: Path, *, within: Path) -> None:
+    """Create a directory and its missing parents, durable in the directories up to ``within``."""
+    path.mkdir(parents=True, exist_ok=True)
+    _sync_directories(path.parent, within)
 
 
-def publish(final: Path) -> None:
-    """Give a completely written temporary file its final name, durably."""
+def _sync_directories(path: Path, within: Path) -> None:
+    """Sync ``path`` and its parents up to ``within``, those that exist already too.
+
+    Whoever created one of them, a moment ago or before it was killed, may not have come to sync it.
+    """
+    for directory in (path, *path.parents):
+        sync_directory(directory)
+        if directory == within:
+            return
+
+
+def publish(final: Path, *, within: Path) -> None:
+    """Give a complete temporary file its final name, durable in the directories up to ``within``."""
     temporary = temporary_path(final)
-    failpoints.reach("before-part-sync")
+    reach(Failpoint.BEFORE_PART_SYNC)
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    failpoints.reach("after-part-sync")
+    reach(Failpoint.AFTER_PART_SYNC)
     temporary.rename(final)
-    failpoints.reach("after-part-rename")
-    sync_directory(final.parent)
+    reach(Failpoint.AFTER_PART_RENAME)
+    _sync_directories(final.parent, within)
+    reach(Failpoint.AFTER_DIRECTORY_SYNC)

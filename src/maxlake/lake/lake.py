@@ -24,7 +24,7 @@ class Lake:
     @classmethod
     def open(cls, database: Database, data: Path) -> Lake:
         """Open a project's tables; create the catalog on first use."""
-        durable.make_directory(data)
+        durable.make_directory(data, within=data.parent)
         database.create_tables()
         lake = cls(database, data)
         lake._initialize()

@@ -58,13 +58,14 @@ def storage_schema(table: Table) -> pa.Schema:
 class _PartWriter:
     """One file being written."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, data: Path, path: Path, schema: pa.Schema) -> None:
+        self._data = data
         self.path = path
         self.buffered: list[pa.RecordBatch] = []
         self.buffered_rows = self.buffered_bytes = 0
         self.record_count = self.raw_size = 0
         self._footers: list[pq.FileMetaData] = []
-        durable.make_directory(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(
             durable.temporary_path(path),
             schema,
@@ -92,7 +93,7 @@ class _PartWriter:
     def finish(self) -> pq.FileMetaData:
         self.flush()
         self._writer.close()
-        durable.publish(self.path)
+        durable.publish(self.path, within=self._data)
         return self._footers[0]
 
     def discard(self) -> None:
@@ -109,6 +110,7 @@ class Upload:
     """
 
     def __init__(self, data: Path, table: Table, name: str) -> None:
+        self._data = data
         self._directory = data / table.path
         self._table = table
         self._name = name
@@ -145,7 +147,7 @@ class Upload:
                 f"one upload may write {MAX_PARTITIONS_PER_WRITE} partitions; send the others in another",
                 where=self._table.full_name,
             )
-        return _PartWriter(self._directory / self._path(key), self._schema)
+        return _PartWriter(self._data, self._directory / self._path(key), self._schema)
 
     def _path(self, key: PartitionKey) -> str:
         directory = hive_path(self._values(key))

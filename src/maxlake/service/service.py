@@ -44,7 +44,7 @@ class Service:
         ``database_url`` is a ``postgresql://`` URL; without one every project keeps a SQLite file.
         """
         service = cls(root.resolve(), database_url, settings or ServiceSettings())
-        durable.make_directory(service._directory(check_name(project, "project")))
+        durable.make_directory(service._directory(check_name(project, "project")), within=service._root)
         service.project(project)
         return service
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
-from maxlake import failpoints
+from maxlake.failpoints import Failpoint, reach
 from maxlake.lake import commits, partitions, tables
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
@@ -167,9 +167,10 @@ def commit(
         parts, discarded = _committed_parts(connection, session, request)
         commits.commit(connection, session.table, parts, replaced=_replaced(session, parts))
         _finish(connection, session, after)
-        failpoints.reach("before-commit-transaction")
-    failpoints.reach("after-commit-transaction")
+        reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
+    reach(Failpoint.AFTER_COMMIT_TRANSACTION)
     remove_files(project, session.table, discarded)
+    reach(Failpoint.BEFORE_COMMIT_ANSWER)
     return CommitResponse()
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from maxlake import failpoints
+from maxlake.failpoints import Failpoint, reach
 from maxlake.lake import tables
 from maxlake.lake.arrow_input import open_stream, validated
 from maxlake.lake.database import AnyRow
@@ -199,7 +199,7 @@ def write(
     except BadRequestError as error:
         _fail(project, address, error)
         raise
-    failpoints.reach("before-answer")
+    reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
 
 
@@ -341,8 +341,8 @@ def _record(
                     answer=msgspec.msgpack.encode(answer),
                 )
             )
-        failpoints.reach("before-part-transaction")
-    failpoints.reach("after-part-transaction")
+        reach(Failpoint.BEFORE_PART_TRANSACTION)
+    reach(Failpoint.AFTER_PART_TRANSACTION)
     return answer
 
 
