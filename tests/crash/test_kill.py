@@ -1,0 +1,97 @@
+"""kill -9 at any moment: a session is visible whole or not at all, and nothing acknowledged is lost (P1, P2).
+
+One client writes through all the deaths of the server. After each it first looks at what survived,
+through DuckDB and through a read session, and then takes up what was cut: so the next death may find
+the server at that, too.
+"""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from maxlake.failpoints import Failpoint
+from tests.crash.lives import PROJECT, assert_killed, killed_after, life
+from tests.crash.workload import PARTITIONS, SCHEMA, TABLE, Ledger, Writer
+from tests.lake.duckdb_reader import DuckdbReader
+
+pytestmark = pytest.mark.crash
+
+COMMIT_POINTS = {
+    Failpoint.BEFORE_COMMIT_TRANSACTION,
+    Failpoint.AFTER_COMMIT_TRANSACTION,
+    Failpoint.BEFORE_COMMIT_ANSWER,
+}
+#: A session passes the others once an upload or once a part.
+LAST_PASS, LAST_COMMIT = 8, 2
+#: Seconds: about two pairs of sessions.
+LONGEST_LIFE = 0.8
+
+
+class World:
+    """A root directory, what its client remembers, and two ways to look at it."""
+
+    def __init__(self, root: Path, rng: Random, duckdb_reader: DuckdbReader) -> None:
+        self.root = root
+        self.rng = rng
+        self.ledger = Ledger()
+        self._duckdb = duckdb_reader
+        with life(root) as server:
+            server.odps().create_table(TABLE, self._columns())
+
+    @staticmethod
+    def _columns() -> tuple[str, str]:
+        types = {"int64": "bigint", "string": "string"}
+        data = ", ".join(f"{field.name} {types[str(field.type)]}" for field in SCHEMA if field.name != "pt")
+        return data, "pt string"
+
+    def check_with_duckdb(self) -> None:
+        catalog = f"sqlite:{self.root}/projects/{PROJECT}/lake.sqlite"
+        self.ledger.check(self._duckdb.rows(catalog, "default", TABLE))
+
+    def live(self, failpoint: str = "", seconds: float | None = None) -> None:
+        """Start the server, check what survived, work until it is killed, check again."""
+        with life(self.root, failpoint) as server:
+            writer = Writer(server.odps(), self.ledger, self.rng)
+            writer.check()
+            if seconds is None:
+                writer.work_until_killed()
+            else:
+                with killed_after(server, seconds):
+                    writer.work_until_killed()
+            assert_killed(server)
+        self.check_with_duckdb()
+
+    def finish(self) -> None:
+        """Let a server live, finish everything, and see every row exactly once."""
+        with life(self.root) as server:
+            writer = Writer(server.odps(), self.ledger, self.rng)
+            writer.check()
+            writer.finish_all()
+            assert not self.ledger.unfinished
+            writer.check()
+            self.check_with_duckdb()
+        assert set(self.ledger.rows["pt"].to_pylist()) <= set(PARTITIONS)
+        assert self.ledger.commits
+
+
+@pytest.fixture
+def world(tmp_path: Path, rng: Random, duckdb_reader: DuckdbReader) -> World:
+    return World(tmp_path, rng, duckdb_reader)
+
+
+def test_kill_at_failpoints(world: World, budget) -> None:
+    points = list(Failpoint)
+    for point in budget(20).points(at_least=len(points)):
+        if point % len(points) == 0:
+            world.rng.shuffle(points)
+        failpoint = points[point % len(points)]
+        last = LAST_COMMIT if failpoint in COMMIT_POINTS else LAST_PASS
+        world.live(f"{failpoint}:{world.rng.randint(1, last)}")
+    world.finish()
+
+
+def test_kill_at_random_times(world: World, budget) -> None:
+    for _ in budget(20).points(at_least=len(Failpoint)):
+        world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
+    world.finish()
