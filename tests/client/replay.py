@@ -1,5 +1,6 @@
 """A small HTTP server that answers as told, byte by byte, and keeps what it was sent."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -109,10 +110,8 @@ class ReplayServer:
 
     def drop_connections(self) -> None:
         for each in self._open:
-            try:
+            with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             each.close()
         self._open.clear()
 

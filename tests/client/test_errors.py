@@ -25,20 +25,50 @@ from odps import errors
 from tests.client.replay import ReplayServer, Reply, captured
 
 CAPTURED: list[tuple[str, type[Exception], type[MaxlakeError], str, int]] = [
-    ("error-400-code-invalidargument-message-bad", errors.InvalidArgument, BadRequestError, "InvalidArgument", 400),
+    (
+        "error-400-code-invalidargument-message-bad",
+        errors.InvalidArgument,
+        BadRequestError,
+        "InvalidArgument",
+        400,
+    ),
     ("error-404-code-nosuchtable-message-x", errors.NoSuchTable, NotFoundError, "NoSuchTable", 404),
     ("error-401-code-unauthorized-message-u", errors.Unauthorized, DeniedError, "Unauthorized", 401),
     ("error-403-code-nopermission-message-np", errors.NoPermission, DeniedError, "NoPermission", 403),
-    ("error-409-code-invalidsessionstatus-message-st", errors.ODPSError, ConflictError, "InvalidSessionStatus", 409),
+    (
+        "error-409-code-invalidsessionstatus-message-st",
+        errors.ODPSError,
+        ConflictError,
+        "InvalidSessionStatus",
+        409,
+    ),
     ("error-429-code-flowexceeded-message-slow", errors.FlowExceeded, BusyError, "FlowExceeded", 429),
-    ("error-500-code-internalservererror-message-ise", errors.InternalServerError, InternalError, "InternalServerError", 500),
-    ("error-503-code-serviceunavailable-message-su", errors.ServiceUnavailable, BusyError, "ServiceUnavailable", 503),
+    (
+        "error-500-code-internalservererror-message-ise",
+        errors.InternalServerError,
+        InternalError,
+        "InternalServerError",
+        500,
+    ),
+    (
+        "error-503-code-serviceunavailable-message-su",
+        errors.ServiceUnavailable,
+        BusyError,
+        "ServiceUnavailable",
+        503,
+    ),
     ("error-308-code-slotreassignment-message-m", errors.ODPSError, InternalError, "SlotReassignment", 308),
     ("error-400-plain", errors.ODPSError, BadRequestError, "400", 400),
     ("error-404", errors.NoSuchObject, NotFoundError, "NoSuchObject", 404),
-    ("error-400-xml-version-1-0-error-code-invalidargument-code-me", errors.InvalidArgument, BadRequestError, "InvalidArgument", 400),
+    (
+        "error-400-xml-version-1-0-error-code-invalidargument-code-me",
+        errors.InvalidArgument,
+        BadRequestError,
+        "InvalidArgument",
+        400,
+    ),
     ("error-400-message-only-message", errors.ODPSError, BadRequestError, "400", 400),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("label", "odps_class", "group", "code", "status"), CAPTURED)

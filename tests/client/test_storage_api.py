@@ -25,7 +25,7 @@ def routed(token: str, body: Any = None) -> Reply:
     [(None, table()), ("odps", table()), (entry(NOWHERE), None), (entry(NOWHERE), "t"), (table(), table())],
 )
 def test_what_a_client_is_made_of_is_checked(kind: Any, odps: Any, subject: Any) -> None:
-    with pytest.raises(ValueError, match="must be|needed"):
+    with pytest.raises(ValueError, match=r"must be|needed"):
         kind(odps, subject)
 
 
