@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
 
+from maxlake.protocol.errors import BusyError, ErrorCode
 from maxlake.protocol.signing import FindSecret
 from maxlake.server.authentication import Authenticator, Clock
 from maxlake.server.dispatch import StorageApi
@@ -41,6 +43,10 @@ class App:
         try:
             principal = self._authenticator.principal(exchange)
             await (self._storage if storage else self._rest).serve(exchange, principal)
+        except asyncio.CancelledError:
+            if not exchange.started:
+                await exchange.answer((json_error if storage else xml_error)(_stopping(), exchange))
+            raise
         except BodyCut as error:
             _log.info("request %s, %s: %s", exchange.request_id, exchange.path, error)
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer
@@ -49,3 +55,7 @@ class App:
                 _log.warning("request %s: cut while answering: %s", exchange.request_id, problem)
                 return  # an answer left open makes the HTTP server close the connection
             await exchange.answer((json_error if storage else xml_error)(problem, exchange))
+
+
+def _stopping() -> BusyError:
+    return BusyError(ErrorCode.SERVICE_UNAVAILABLE, "the server is stopping; repeat the request")

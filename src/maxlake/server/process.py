@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -110,6 +111,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         await asyncio.get_running_loop().run_in_executor(None, self._ready)
+        # What the first SQL statement needs; it would only delay the start (see rest/instances.py).
+        self._warming = asyncio.create_task(asyncio.to_thread(import_module, "maxlake.service.instances"))
 
 
 def _listen(host: str, port: int) -> socket.socket:
