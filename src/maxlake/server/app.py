@@ -45,6 +45,7 @@ class App:
             await (self._storage if storage else self._rest).serve(exchange, principal)
         except asyncio.CancelledError:
             if not exchange.started:
+                exchange.body_pending = False  # there is no time to drain it
                 await exchange.answer((json_error if storage else xml_error)(_stopping(), exchange))
             raise
         except BodyCut as error:

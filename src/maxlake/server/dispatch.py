@@ -128,9 +128,10 @@ class StorageApi:
             try:
                 answer = await self._workers.upload(handler, call, body)
             finally:
+                # First and without waiting: its thread must end even if this task is cancelled again.
+                body.fail(BodyCut("the server no longer waits for this upload"))
                 pump.cancel()
                 await asyncio.wait([pump])
-                body.fail(BodyCut("the server no longer waits for this upload"))
         await exchange.answer(_json(answer, exchange, routed=True))
 
 
