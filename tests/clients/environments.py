@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "clients"
@@ -58,6 +59,18 @@ def run_in_client(
         text=True,
         timeout=timeout,
         env={**_foreign_environment(), **(env or {})},
+    )
+
+
+def start_in_client(version: str, script: Path, *args: str, stderr: IO[str]) -> subprocess.Popen[str]:
+    """Start a script with a real client, as `run_in_client` does, to talk to it through pipes."""
+    return subprocess.Popen(
+        [str(client_python(version)), str(script), *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=_foreign_environment(),
     )
 
 

@@ -34,7 +34,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 _SQL_CODES = {
     ErrorCode.NO_SUCH_TABLE: "ODPS-0130131",
     ErrorCode.NO_SUCH_SCHEMA: "ODPS-0130131",
-    ErrorCode.ALREADY_EXISTS: "ODPS-0130131",
+    ErrorCode.ALREADY_EXISTS: "ODPS-0130071",
     ErrorCode.NO_PERMISSION: "ODPS-0130013",
     ErrorCode.INTERNAL_SERVER_ERROR: "ODPS-0010000",
 }

@@ -1,0 +1,34 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from maxlake.testing import LocalServer, local_server
+from tests.clients.real_client import RealClient
+
+#: Long enough to use a session, short enough to wait for its end.
+SHORT_LIFETIME = 2.0
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, LocalServer]]:
+    """The real server that all real clients share, and one whose sessions soon expire."""
+    with local_server() as server, local_server(session_lifetime=SHORT_LIFETIME) as short_lived:
+        yield {"server": server, "short_lived": short_lived}
+
+
+@pytest.fixture(scope="session")
+def real_client(
+    servers: dict[str, LocalServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], RealClient]]:
+    """`real_client(release, script)` → its process, started at first use."""
+    started: dict[str, RealClient] = {}
+    with ExitStack() as stack:
+
+        def start(release: str, script: str) -> RealClient:
+            if script not in started:
+                log = tmp_path_factory.mktemp("client") / "stderr"
+                started[script] = stack.enter_context(RealClient(release, script, servers, log))
+            return started[script]
+
+        yield start

@@ -1,0 +1,77 @@
+"""A real client's process, and the behaviours its script has."""
+
+import ast
+import json
+import subprocess
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from maxlake.testing import LocalServer
+from tests.clients.environments import start_in_client
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def behaviours(*scripts: str) -> list[tuple[str, str]]:
+    """Name and variant of everything the scripts mark with `@behaviour(...)`, in order.
+
+    Read, not imported: the modules need the client's environment.
+    """
+    return [
+        (node.name, variant)
+        for script in scripts
+        for node in ast.parse((SCRIPTS / script).read_text()).body
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "behaviour"
+        for variant in [ast.literal_eval(argument) for argument in decorator.args] or [""]
+    ]
+
+
+def label(behaviour: tuple[str, str]) -> str:
+    return "-".join(filter(None, behaviour))
+
+
+class RealClient:
+    """One interpreter with a real client, kept for all the behaviours of a module."""
+
+    def __init__(self, release: str, script: str, servers: dict[str, LocalServer], log: Path) -> None:
+        self._log = log
+        with log.open("w") as stderr:
+            addresses = json.dumps({name: _address(server) for name, server in servers.items()})
+            self._process = start_in_client(release, SCRIPTS / script, addresses, stderr=stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            assert self._process.stdin
+            self._process.stdin.close()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    def show(self, behaviour: tuple[str, str]) -> None:
+        """Run a behaviour; fails with the client's traceback."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(behaviour) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            pytest.fail(f"the client's process died:\n{self._log.read_text()[-4000:]}", pytrace=False)
+        if error := json.loads(answer)["error"]:
+            pytest.fail(error, pytrace=False)
+
+
+def _address(server: LocalServer) -> dict[str, object]:
+    return {
+        "endpoint": server.endpoint,
+        "access_id": server.access_id,
+        "secret": server.secret,
+        "project": server.project,
+    }

@@ -1,0 +1,14 @@
+"""PyODPS 0.13.0's own Storage API client, `odps.apis.storage_api_v2`, against a real server process."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients.real_client import RealClient, behaviours, label
+
+pytestmark = pytest.mark.client
+
+
+@pytest.mark.parametrize("behaviour", behaviours("storage_api_v2.py", "rest.py"), ids=label)
+def test_pyodps_0_13_0(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
+    real_client("0.13.0", "storage_api_v2.py").show(behaviour)
