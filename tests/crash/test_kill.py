@@ -12,7 +12,7 @@ import pytest
 
 from maxlake.failpoints import Failpoint
 from tests.crash.lives import PROJECT, assert_killed, killed_after, life
-from tests.crash.workload import PARTITIONS, SCHEMA, TABLE, Ledger, Writer
+from tests.crash.workload import PARTITIONS, TABLE, Ledger, Writer, table_columns
 from tests.lake.duckdb_reader import DuckdbReader
 
 pytestmark = pytest.mark.crash
@@ -37,13 +37,7 @@ class World:
         self.ledger = Ledger()
         self._duckdb = duckdb_reader
         with life(root) as server:
-            server.odps().create_table(TABLE, self._columns())
-
-    @staticmethod
-    def _columns() -> tuple[str, str]:
-        types = {"int64": "bigint", "string": "string"}
-        data = ", ".join(f"{field.name} {types[str(field.type)]}" for field in SCHEMA if field.name != "pt")
-        return data, "pt string"
+            server.odps().create_table(TABLE, table_columns())
 
     def check_with_duckdb(self) -> None:
         catalog = f"sqlite:{self.root}/projects/{PROJECT}/lake.sqlite"

@@ -1,4 +1,4 @@
-"""A client that outlives its server: it writes, remembers what it was promised, and takes up where it was cut.
+"""A client that outlives its server: it remembers what it was promised, and takes up where it was cut.
 
 ``Ledger`` is what it remembers, ``Writer`` what it does while one server process lives.
 """
@@ -25,15 +25,20 @@ from maxlake.client.transport import Transport
 TABLE = "rows"
 PARTITIONS = ("a", "b", "c")
 KEY = ["session", "stream", "upload", "row"]
-SCHEMA = pa.schema(
-    [*((name, pa.int64()) for name in KEY), ("text", pa.string()), ("pt", pa.string())]
-)
+SCHEMA = pa.schema([*((name, pa.int64()) for name in KEY), ("text", pa.string()), ("pt", pa.string())])
+TYPES = {pa.int64(): "bigint", pa.string(): "string"}
 STREAMS = 3
 UPLOADS = 2
 MOST_ROWS = 200
 RETRY_HEADER = "odps-tunnel-retry-trace-id"
 
 T = TypeVar("T")
+
+
+def table_columns() -> tuple[str, str]:
+    """What PyODPS' ``create_table`` takes: columns and partition columns."""
+    columns = [f"{column.name} {TYPES[column.type]}" for column in SCHEMA]
+    return ", ".join(columns[:-1]), columns[-1]
 
 
 class ServerGoneError(Exception):
@@ -132,7 +137,7 @@ class Ledger:
         return ordered(pa.concat_tables([before, new]))
 
     def check(self, seen: pa.Table) -> None:
-        """The rows are those of all acknowledged commits, and perhaps those of the one that was cut, whole."""
+        """The rows are those of all acknowledged commits, and perhaps all of the one that was cut."""
         seen = ordered(seen)
         if seen.equals(self.rows):
             return
@@ -155,14 +160,18 @@ def _rows(rng: Random, session: int, stream: int, upload: int) -> pa.RecordBatch
 
 def ordered(rows: pa.Table) -> pa.Table:
     """The rows in one agreed order, with the columns and types of SCHEMA."""
-    return rows.select(SCHEMA.names).cast(SCHEMA).sort_by([(name, "ascending") for name in KEY]).combine_chunks()
+    return (
+        rows.select(SCHEMA.names).cast(SCHEMA).sort_by([(name, "ascending") for name in KEY]).combine_chunks()
+    )
 
 
 def difference(seen: pa.Table, wanted: pa.Table) -> str:
     """Tell which sessions have other rows than they should."""
 
     def counts(rows: pa.Table) -> dict[int, int]:
-        return {pair["values"]: pair["counts"] for pair in pa.compute.value_counts(rows["session"]).to_pylist()}
+        return {
+            pair["values"]: pair["counts"] for pair in pa.compute.value_counts(rows["session"]).to_pylist()
+        }
 
     have, want = counts(seen), counts(wanted)
     wrong = {number for number in have | want if have.get(number) != want.get(number)}
