@@ -1,14 +1,16 @@
 """Hostile Arrow, survived: an IPC stream is checked message by message before pyarrow decodes it.
 
-Checked here is what the decoder would believe: lengths against the bytes that are there, and the size
-compressed buffers claim to grow to. What the buffers hold is checked by ``validate(full=True)`` afterwards
-(design.md §9; the layout is the "IPC streaming format" of the Arrow columnar specification).
+Checked here is what the decoder would believe: lengths against the bytes that are there, and everything
+that is small on the wire and large in memory. What the buffers hold is checked by ``validate(full=True)``
+afterwards (design.md §9; the layout is the "IPC streaming format" of the Arrow columnar specification).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -18,12 +20,27 @@ from flatbuffers.table import Table as FlatTable
 from maxlake.protocol import limits
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 
-_CONTINUATION = 0xFFFFFFFF
-_DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
+_CONTINUATION = b"\xff\xff\xff\xff"
+_SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
+#: How Arrow 0.17 marked compressed batches; the decoder still heeds it.
+_OLD_COMPRESSION = b"ARROW:experimental_compression"
 
 
 def _error(message: str) -> BadRequestError:
     return BadRequestError(ErrorCode.DATA_ERROR, f"{message}; send one complete Arrow IPC stream")
+
+
+def _too_large(message: str) -> BadRequestError:
+    return BadRequestError(ErrorCode.DATA_ERROR, f"{message}; send smaller record batches")
+
+
+@contextmanager
+def _refusing_damage() -> Generator[None]:
+    """Turn what flatbuffers raises for offsets that lead nowhere into DATA_ERROR."""
+    try:
+        yield
+    except (struct.error, IndexError, TypeError) as error:
+        raise _error("an Arrow message has damaged metadata") from error
 
 
 class CheckedStream:
@@ -33,153 +50,209 @@ class CheckedStream:
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
-        self._pending = memoryview(b"")
+        self._pending: deque[memoryview] = deque()
         self._ended = False
+        self._dictionaries: dict[int, int] = {}
         #: Bytes handed over so far.
         self.byte_count = 0
 
-    def read(self, size: int = -1) -> memoryview:
-        """Return up to ``size`` bytes of the checked stream."""
+    def read(self, size: int) -> memoryview:
+        """Return up to ``size`` bytes; all of them if they do not cross into the next part of a message.
+
+        The decoder asks for prefix, metadata and body one by one, so nothing is copied.
+        """
         if not self._pending and not self._ended:
-            self._pending = memoryview(self._next_message())
-        if size < 0:
-            size = len(self._pending)
-        taken, self._pending = self._pending[:size], self._pending[size:]
-        self.byte_count += len(taken)
-        return taken
+            self._pending.extend(map(memoryview, self._next_message()))
+        if not self._pending:
+            return memoryview(b"")
+        piece = self._pending.popleft()
+        if size < len(piece):
+            self._pending.appendleft(piece[size:])
+            piece = piece[:size]
+        self.byte_count += len(piece)
+        return piece
 
     def readable(self) -> bool:
         """Tell pyarrow that this is a source."""
         return True
 
     def finish(self) -> None:
-        """Check that the stream was complete and nothing follows it."""
-        while not self._ended:
-            self._next_message()
+        """Check that the decoder came to the end marker and nothing follows it."""
+        if not self._ended or self._pending:
+            raise _error("the Arrow stream goes on after its last batch")
         if self._source.read(1):
             raise _error("bytes follow the end of the Arrow stream")
 
-    def _next_message(self) -> bytes | bytearray:
-        prefix = self._exactly(4)
-        head = bytes(prefix)
-        if struct.unpack("<I", prefix)[0] == _CONTINUATION:
-            prefix = self._exactly(4)
-            head += bytes(prefix)
-        (length,) = struct.unpack("<i", prefix)
+    def _next_message(self) -> list[bytes]:
+        """Return the parts of the next message: marker (not in the oldest form), length, metadata, body."""
+        parts = [self._exactly(4)]
+        if parts[0] == _CONTINUATION:
+            parts.append(self._exactly(4))
+        (length,) = struct.unpack("<i", parts[-1])
         if length == 0:
             self._ended = True
-            return head
+            return parts
         if not 0 < length <= limits.MAX_ARROW_METADATA:
             raise _error(f"an Arrow message claims {length} bytes of metadata")
         metadata = self._exactly(length)
-        body_length = _check_metadata(metadata, self)
-        message = bytearray(len(head) + length + body_length)
-        message[: len(head)] = head
-        message[len(head) : len(head) + length] = metadata
-        self._fill(memoryview(message)[len(head) + length :])
-        _check_buffers(metadata, memoryview(message)[len(head) + length :])
-        return message
+        with _refusing_damage():
+            message = _Message(metadata)
+        body = self._exactly(message.body_length)
+        with _refusing_damage():
+            self._check(message, body)
+        return [*parts, metadata, body] if body else [*parts, metadata]
 
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        self._fill(memoryview(data))
-        return data
+    def _check(self, message: _Message, body: bytes) -> None:
+        if message.kind == _SCHEMA:
+            _check_schema(message.header)
+        elif message.kind == _RECORD_BATCH:
+            _check_batch(message, message.header, body)
+        elif message.kind == _DICTIONARY_BATCH:
+            self._check_dictionary(message, body)
+        else:
+            raise _error(f"an Arrow message is of kind {message.kind}, neither schema nor batch")
 
-    def _fill(self, target: memoryview) -> None:
-        filled = 0
-        while filled < len(target):
-            chunk = self._source.read(len(target) - filled)
-            if not chunk:
+    def _check_dictionary(self, message: _Message, body: bytes) -> None:
+        """Check a dictionary, and all those the decoder holds together."""
+        number = _scalar(message.header, 4, number_types.Int64Flags)
+        if _scalar(message.header, 8, number_types.Uint8Flags):
+            raise _error("delta dictionaries are not taken")  # decoders join them before validation
+        data = _table(message.header, 6)
+        if data is None:
+            raise _error("a dictionary holds no batch")
+        self._dictionaries[number] = _check_batch(message, data, body)
+        if sum(self._dictionaries.values()) > limits.MAX_ARROW_MESSAGE:
+            raise _too_large(f"the dictionaries are larger than {limits.MAX_ARROW_MESSAGE} bytes")
+
+    def _exactly(self, size: int) -> bytes:
+        """Return the next ``size`` bytes; memory is taken for what came, not for what was announced."""
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            piece = self._source.read(missing)
+            if not piece:
                 raise _error("the Arrow stream is truncated")
-            target[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
 
 
-def _message(metadata: bytearray) -> FlatTable:
-    try:
-        root = encode.Get(packer.uoffset, metadata, 0)
-        return FlatTable(metadata, root)
-    except (struct.error, IndexError, TypeError) as error:
-        raise _error("an Arrow message has damaged metadata") from error
+class _Message:
+    """The metadata of one message."""
+
+    def __init__(self, metadata: bytes) -> None:
+        table = FlatTable(metadata, encode.Get(packer.uoffset, metadata, 0))
+        header = _table(table, 8)
+        if header is None:
+            raise _error("an Arrow message has no header")
+        self.header = header
+        self.kind = _scalar(table, 6, number_types.Uint8Flags)
+        self.body_length = _scalar(table, 10, number_types.Int64Flags)
+        if self.body_length < 0:
+            raise _error(f"an Arrow message claims {self.body_length} bytes of body")
+        if self.body_length > limits.MAX_ARROW_MESSAGE:
+            raise _too_large(
+                f"an Arrow message has {self.body_length} bytes, at most {limits.MAX_ARROW_MESSAGE} are taken"
+            )
+        self.compressed_the_old_way = _OLD_COMPRESSION in metadata
 
 
-def _check_metadata(metadata: bytearray, _stream: CheckedStream) -> int:
-    """Return the length of the body the message announces."""
-    try:
-        table = _message(metadata)
-        offset = table.Offset(10)
-        body = table.Get(number_types.Int64Flags, table.Pos + offset) if offset else 0
-    except (struct.error, IndexError, TypeError) as error:
-        raise _error("an Arrow message has damaged metadata") from error
-    if not 0 <= body <= limits.MAX_ARROW_MESSAGE:
+def _check_schema(schema: FlatTable) -> None:
+    if _scalar(schema, 4, number_types.Int16Flags):
+        raise _error("the Arrow stream is big-endian, little-endian is taken")
+    offset = schema.Offset(6)
+    count = schema.VectorLen(offset) if offset else 0
+    if count > limits.MAX_COLUMNS + limits.MAX_PARTITION_COLUMNS:
         raise BadRequestError(
-            ErrorCode.DATA_ERROR,
-            f"an Arrow message has a body of {body} bytes, at most {limits.MAX_ARROW_MESSAGE} are accepted; "
-            "send smaller record batches",
+            ErrorCode.SCHEMA_MISMATCH, f"the upload has {count} columns, more than any table can have"
         )
-    return int(body)
 
 
-def _check_buffers(metadata: bytearray, body: memoryview) -> None:
-    """Check where the buffers of a batch lie and what compressed ones grow to."""
-    try:
-        batch = _record_batch(_message(metadata))
-        if batch is None:
-            return
-        compressed = batch.Offset(10) != 0
-        grown = 0
-        for start, length in _buffers(batch):
-            if start < 0 or length < 0 or start + length > len(body):
-                raise _error("a buffer of an Arrow message lies outside its body")
-            if compressed and length >= 8:
-                (size,) = struct.unpack_from("<q", body, start)
-                grown += length - 8 if size == -1 else size
-                if size < -1 or grown > limits.MAX_ARROW_MESSAGE:
-                    raise BadRequestError(
-                        ErrorCode.DATA_ERROR,
-                        f"a compressed Arrow message grows beyond {limits.MAX_ARROW_MESSAGE} bytes; "
-                        "send smaller record batches",
-                    )
-    except (struct.error, IndexError, TypeError) as error:
-        raise _error("an Arrow message has damaged metadata") from error
+def _check_batch(message: _Message, batch: FlatTable, body: bytes) -> int:
+    """Check where the buffers of a batch lie and what they grow to; return that, in bytes."""
+    if message.compressed_the_old_way:
+        raise _error("the batch is compressed as Arrow 0.17 tried it")
+    compressed = batch.Offset(10) != 0
+    buffers = list(_records(batch, 8, "<qq"))
+    size = 0
+    for start, length in buffers:
+        if start < 0 or length < 0 or start + length > len(body):
+            raise _error("a buffer of an Arrow message lies outside its body")
+        size += _decompressed(body, start, length) if compressed and length else length
+        if size > limits.MAX_ARROW_MESSAGE:
+            raise _too_large(f"an Arrow message grows to more than {limits.MAX_ARROW_MESSAGE} bytes")
+    lengths = [_scalar(batch, 4, number_types.Int64Flags)]
+    lengths += [length for length, _null_count in _records(batch, 6, "<qq")]
+    most = max(size, limits.MAX_UNBACKED_VALUES)
+    if any(not 0 <= length <= most for length in lengths):
+        raise _too_large(f"an Arrow message announces {max(lengths)} values in {size} bytes")
+    # The decoder makes room for the data buffers of views before it looks for them.
+    if any(not 0 <= count <= len(buffers) for (count,) in _records(batch, 12, "<q")):
+        raise _error("a column of views announces buffers that are not there")
+    return size
 
 
-def _record_batch(message: FlatTable) -> FlatTable | None:
-    """Return the RecordBatch table of a message, also when it carries a dictionary; None for schemas."""
-    kind_offset, header_offset = message.Offset(6), message.Offset(8)
-    kind = message.Get(number_types.Uint8Flags, message.Pos + kind_offset) if kind_offset else 0
-    if kind not in (_DICTIONARY_BATCH, _RECORD_BATCH) or not header_offset:
-        return None
-    header = FlatTable(message.Bytes, message.Indirect(message.Pos + header_offset))
-    if kind == _RECORD_BATCH:
-        return header
-    data = header.Offset(6)
-    return FlatTable(header.Bytes, header.Indirect(header.Pos + data)) if data else None
+def _decompressed(body: bytes, start: int, length: int) -> int:
+    """Return how long a compressed buffer says it is: first come the length, or -1, and then the bytes."""
+    if length < 8:
+        raise _error("a compressed buffer is shorter than its length field")
+    (size,) = struct.unpack_from("<q", body, start)
+    if size < -1:
+        raise _error(f"a compressed buffer claims {size} bytes")
+    return length - 8 if size == -1 else size
 
 
-def _buffers(batch: FlatTable) -> Iterator[tuple[int, int]]:
-    offset = batch.Offset(8)
+def _scalar(table: FlatTable, slot: int, flags: type) -> int:
+    offset = table.Offset(slot)
+    return int(table.Get(flags, table.Pos + offset)) if offset else 0
+
+
+def _table(table: FlatTable, slot: int) -> FlatTable | None:
+    offset = table.Offset(slot)
+    return FlatTable(table.Bytes, table.Indirect(table.Pos + offset)) if offset else None
+
+
+def _records(table: FlatTable, slot: int, form: str) -> Iterator[tuple[int, ...]]:
+    """Yield the entries of a vector of structs."""
+    offset = table.Offset(slot)
     if not offset:
         return
-    start = batch.Vector(offset)
-    for index in range(batch.VectorLen(offset)):
-        yield struct.unpack_from("<qq", batch.Bytes, start + 16 * index)
+    start, size = table.Vector(offset), table.VectorLen(offset) * struct.calcsize(form)
+    if start + size > len(table.Bytes):
+        raise IndexError("the vector ends beyond the metadata")
+    yield from struct.iter_unpack(form, memoryview(table.Bytes)[start : start + size])
 
 
 def open_stream(source: BinaryIO) -> tuple[pa.RecordBatchReader, CheckedStream]:
-    """Open an uploaded IPC stream. Batches still have to be validated by :func:`validated`."""
+    """Open an uploaded IPC stream. Batches still have to be validated by :func:`validated`.
+
+    Raises BadRequestError: DATA_ERROR, or SCHEMA_MISMATCH for more columns than a table can have; a
+    ConnectionError of the source is passed on.
+    """
     stream = CheckedStream(source)
     try:
         reader = pa.ipc.open_stream(pa.PythonFile(stream, mode="r"))
+        for position, field in enumerate(reader.schema):
+            _check_field(field, position)
+    except ConnectionError:  # the sender is gone, which says nothing about the rows
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _error(f"the Arrow schema cannot be read: {error}") from error
-    for field in reader.schema:
-        if _depth(field.type) > limits.MAX_NESTING:
-            raise _error(f"column {field.name!r} is nested deeper than {limits.MAX_NESTING} levels")
     return reader, stream
 
 
+def _check_field(field: pa.Field, position: int) -> None:
+    if len(field.name) > limits.MAX_NAME_LENGTH:
+        raise BadRequestError(
+            ErrorCode.SCHEMA_MISMATCH, f"column {position} has a name of {len(field.name)} characters"
+        )
+    if _depth(field.type) > limits.MAX_NESTING:
+        raise _error(f"column {field.name!r} is nested deeper than {limits.MAX_NESTING} levels")
+
+
 def _depth(kind: pa.DataType) -> int:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _depth(kind.storage_type)
     if isinstance(kind, pa.DictionaryType):
         return 1 + _depth(kind.value_type)
     children = [kind.field(index).type for index in range(kind.num_fields)]
@@ -187,13 +260,15 @@ def _depth(kind: pa.DataType) -> int:
 
 
 def validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a reader, each fully validated."""
+    """Yield the batches of a reader, each fully validated. Raises BadRequestError DATA_ERROR."""
     while True:
         try:
             batch = reader.read_next_batch()
             batch.validate(full=True)
         except StopIteration:
             return
+        except ConnectionError:  # as above
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _error(f"an Arrow batch is damaged: {error}") from error
         yield batch

@@ -51,6 +51,9 @@ MAX_UPLOAD_BODY = 64 * 1024 * 1024 * 1024
 MAX_ARROW_MESSAGE = 512 * 1024 * 1024
 #: Metadata of one Arrow message (schemas of thousands of columns stay below).
 MAX_ARROW_METADATA = 16 * 1024 * 1024
+#: Values (rows, items) of one Arrow message that need not be backed by a byte each: nulls and booleans
+#: are next to nothing on the wire, but cost some bytes each once taken in.
+MAX_UNBACKED_VALUES = 16 * 1024 * 1024
 #: Levels of nesting of an uploaded column (recursion in every Arrow implementation).
 MAX_NESTING = 32
 #: Columns of a table (the vendor's limit).
