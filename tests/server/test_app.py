@@ -112,7 +112,7 @@ def test_both_versions_and_the_doubled_prefix_are_served(call, prefix, version):
         (f"Action=TableGetReadSession&Target={TABLE}&SessionId=a&session_refresh=maybe", b"{}", "refresh"),
         (f"Action=TableGetWriteSession&Target={TABLE}&SessionId=a&WriteMode=Sideways", b"{}", "WriteMode"),
         (f"Action=TableCreateWriteStream&Target={TABLE}&SessionId=a", b"{}", "StreamId"),
-        (f"Action=TableCreateWriteStream&Target={TABLE}&SessionId=a", b'{"StreamId":0,"StreamVersion":-1}', ""),
+        (f"Action=TableGetWriteStream&Target={TABLE}&SessionId=a", b'{"StreamId":0,"StreamVersion":-1}', "-"),
         ("Action=TableCreateReadSession&Target=projects.p.volumes.v", b"{}", "olumes"),
         ("Action=TableCreateReadSession&Target=generic.blob", b"{}", "table"),
         ("Action=TableCreateReadSession", b"{}", "Target"),
