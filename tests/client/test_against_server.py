@@ -9,6 +9,7 @@ import pytest
 
 from maxlake.client import (
     ArrowReader,
+    ArrowWriter,
     Compression,
     SessionStatus,
     SplitOptions,
@@ -56,6 +57,12 @@ def write_stream(
     assert client.close_write_stream(session, stream).request_id
 
 
+def write_and_finish(writer: ArrowWriter, batches: list[pa.RecordBatch]) -> None:
+    for each in batches:
+        writer.write(each)
+    writer.finish()
+
+
 def load(client: StorageApiArrowClient, partition: str, batches: list[pa.RecordBatch], **flags: Any) -> None:
     session = client.create_write_session(f"pt={partition}", flags).session_id
     assert session
@@ -80,6 +87,10 @@ def drained(reader: ArrowReader) -> Iterator[pa.RecordBatch]:
     assert reader.get_request_id()
 
 
+def halves(stream: int) -> list[pa.RecordBatch]:
+    return [batch(stream * ROWS, ROWS // 2), batch(stream * ROWS + ROWS // 2, ROWS // 2)]
+
+
 @pytest.mark.parametrize("compression", list(Compression))
 def test_parallel_streams_and_splits(client: StorageApiArrowClient, compression: Compression) -> None:
     session = client.create_write_session("pt=a").session_id
@@ -88,11 +99,11 @@ def test_parallel_streams_and_splits(client: StorageApiArrowClient, compression:
     threads = [
         threading.Thread(
             target=write_stream,
-            args=(client, session, stream, [batch(stream * ROWS, ROWS // 2), batch(stream * ROWS + ROWS // 2, ROWS // 2)]),
+            args=(client, session, stream, halves(stream)),
             kwargs={"compression": compression, "record_count": ROWS},
         )
         for stream in range(2)
-    ]  # fmt: skip
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,10 +179,9 @@ def test_the_wrong_schema_fails_the_stream(client: StorageApiArrowClient) -> Non
     assert session
     client.create_write_stream(session, 0)
     writer = client.write_rows_arrow(session, 0)
+    wrong = pa.record_batch({"unknown": pa.array(range(100_000))})
     with pytest.raises(errors.ODPSError) as caught:
-        for _ in range(200):
-            writer.write(pa.record_batch({"unknown": pa.array(range(100_000))}))
-        writer.finish()
+        write_and_finish(writer, [wrong] * 200)
     assert caught.value.code == "SCHEMA_MISMATCH"
     assert caught.value.request_id
     state = client.get_write_stream(session, "0", 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.clients.environments import run_in_client
 from tests.surface.introspect import describe
 

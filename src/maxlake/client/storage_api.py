@@ -100,7 +100,7 @@ class StorageApiClient:
         """The route token of the latest answer that carried one; sent where no other is given."""
         return self._route_token
 
-    def create_read_session(  # noqa: PLR0917 - the documented signature
+    def create_read_session(
         self,
         required_data_columns: list[str] | None = None,
         required_partition_columns: list[str] | None = None,
@@ -143,7 +143,7 @@ class StorageApiClient:
         request = builders.get_read_session(self._target, session_id, refresh=refresh)
         return parsers.read_session(self._call(request))
 
-    def read_rows_stream(  # noqa: PLR0917 - the documented signature
+    def read_rows_stream(
         self,
         session_id: str | None = None,
         split_index: int | None = None,
@@ -264,7 +264,7 @@ class StorageApiClient:
         request = builders.get_write_stream(self._target, stream, self._token(route_token))
         return parsers.write_stream_state(self._call(request))
 
-    def write_rows_stream(  # noqa: PLR0917 - the documented signature
+    def write_rows_stream(
         self,
         session_id: str,
         stream_id: str | int,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class StorageApiArrowClient(StorageApiClient):
     """A ``StorageApiClient`` that reads and writes ``pyarrow.RecordBatch``."""
 
-    def read_rows_arrow(  # noqa: PLR0917 - the documented signature
+    def read_rows_arrow(
         self,
         session_id: str,
         split_index: int | None = None,
@@ -46,7 +46,7 @@ class StorageApiArrowClient(StorageApiClient):
             )
         )
 
-    def write_rows_arrow(  # noqa: PLR0917 - the documented signature
+    def write_rows_arrow(
         self,
         session_id: str | None = None,
         stream_id: str | int | None = None,

@@ -33,7 +33,7 @@ class StreamReader(io.IOBase):
     """
 
     def __init__(self, download: Callable[[], Download]) -> None:
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._source: Download | None = None
         self._frames = ArrowFrames()
         self._ring = BufferRing()
@@ -73,8 +73,10 @@ class StreamReader(io.IOBase):
         try:
             count = self._source.readinto(view)
             self._follow(self._source, view[:count], at_end=count == 0 and len(view) > 0)
-        except Exception as error:
+        except BaseException as error:
+            # Also after an interrupt: bytes may be lost, going on would give wrong rows.
             self._error = error
+            self._source.abort()
             raise
         return count
 

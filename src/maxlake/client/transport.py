@@ -100,9 +100,11 @@ class Transport:
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders(request.body)
-        except (OSError, HTTPException) as error:
+        except BaseException as error:
             connection.close()
-            raise self._broken(error) from error
+            if isinstance(error, (OSError, HTTPException)):
+                raise self._broken(error) from error
+            raise
         return connection
 
     def _broken(self, error: Exception) -> BrokenConnectionError:
