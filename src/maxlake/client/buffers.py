@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from maxlake.protocol.limits import CLIENT_READ_BUFFERS
 
-#: References to a buffer nobody uses: the ring's list, the loop variable, ``getrefcount``'s argument.
-_UNUSED = 3
 #: Buffers are made in multiples of this, so that batches of similar size share them.
 _GRAIN = 64 * 1024
 
@@ -25,10 +21,20 @@ class BufferRing:
     def take(self, size: int) -> memoryview:
         """Return ``size`` writable bytes of arbitrary content."""
         for buffer in self._buffers:
-            if len(buffer) >= size and sys.getrefcount(buffer) == _UNUSED:
+            if len(buffer) >= size and not _in_use(buffer):
                 return memoryview(buffer)[:size]
         made = bytearray(-(-size // _GRAIN) * _GRAIN)
         if len(self._buffers) >= CLIENT_READ_BUFFERS:
             del self._buffers[0]
         self._buffers.append(made)
         return memoryview(made)[:size]
+
+
+def _in_use(buffer: bytearray) -> bool:
+    """Whether a view of ``buffer`` is alive: Python then refuses to change its size."""
+    try:
+        buffer.append(0)
+    except BufferError:
+        return True
+    buffer.pop()
+    return False
