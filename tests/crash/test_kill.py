@@ -33,6 +33,7 @@ class World:
 
     def __init__(self, root: Path, rng: Random, duckdb_reader: DuckdbReader) -> None:
         self.root = root
+        self.project = root / "projects" / PROJECT
         self.rng = rng
         self.ledger = Ledger()
         self._duckdb = duckdb_reader
@@ -40,7 +41,7 @@ class World:
             server.odps().create_table(TABLE, table_columns())
 
     def check_with_duckdb(self) -> None:
-        catalog = f"sqlite:{self.root}/projects/{PROJECT}/lake.sqlite"
+        catalog = f"sqlite:{self.project}/lake.sqlite"
         self.ledger.check(self._duckdb.rows(catalog, "default", TABLE))
 
     def live(self, failpoint: str = "", seconds: float | None = None) -> None:
