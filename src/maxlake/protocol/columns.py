@@ -225,7 +225,8 @@ def _node(
     default: str | None = None,
     is_key: bool = False,
 ) -> ColumnType:
-    precision, scale = (t.precision or 0, t.scale or 0) if isinstance(t, Decimal) else (0, 0)
+    # In full even for a bare decimal: MaxStorage refuses a precision of 0.
+    precision, scale = t.digits if isinstance(t, Decimal) else (0, 0)
     return ColumnType(
         type=_code(t),
         member_name=name,

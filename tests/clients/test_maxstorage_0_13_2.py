@@ -1,0 +1,14 @@
+"""PyODPS 0.13.2's Storage API client, `odps.maxstorage`, against a real server process."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients.real_client import RealClient, behaviours, label
+
+pytestmark = pytest.mark.client
+
+
+@pytest.mark.parametrize("behaviour", behaviours("maxstorage.py", "rest.py"), ids=label)
+def test_pyodps_0_13_2(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
+    real_client("0.13.2", "maxstorage.py").show(behaviour)
