@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import csv
@@ -23,9 +23,6 @@ from rich.table import Table
 
 from maxlake.client import SplitOptions, StorageApiArrowClient
 from maxlake.testing import LocalServer, local_server
-
-if TYPE_CHECKING:
-    from odps import ODPS
 
 TABLE = "flights"
 PROJECT = "demo"
@@ -108,8 +105,9 @@ def checksums(table: pa.Table) -> dict[str, str]:
     return sums
 
 
-def create_table(odps: ODPS) -> StorageApiArrowClient:
+def create_table(server: LocalServer) -> StorageApiArrowClient:
     """Create the table through PyODPS and return our client for it."""
+    odps = server.odps()
     columns = ", ".join(f"{name} {kind}" for name, kind in COLUMN_TYPES.items())
     odps.create_table(TABLE, (columns, "month string"))
     return StorageApiArrowClient(odps, odps.get_table(TABLE))
@@ -198,7 +196,7 @@ def demo() -> None:
 
 
 def _move(console: Console, server: LocalServer, flights: pa.Table) -> Outcome:
-    client = create_table(server.odps())
+    client = create_table(server)
     with _progress(console) as progress:
 
         def timed(name: str, work: Callable[[Callable[[int], None]], T]) -> tuple[T, Timed]:

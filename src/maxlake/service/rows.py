@@ -65,8 +65,7 @@ def _addressed(session: ReadSession, address: ReadAddress) -> tuple[int, int]:
             )
         start, stop = plans.split_range(session.ends, address.index)
     start = min(start + (address.offset or 0), stop)
-    # Clients leave Count out, or send 0, for "all that is left" (wire.md §5).
-    return start, min(start + address.count, stop) if address.count else stop
+    return start, stop if address.count is None else min(start + address.count, stop)
 
 
 def _ordered(columns: Sequence[Column], names: Sequence[str], *, table_order: bool) -> list[Column]:
