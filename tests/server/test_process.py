@@ -163,9 +163,12 @@ def test_an_oversized_upload_is_refused_before_it_is_sent(server):
     head = _signed(server, "POST", target, Content_Length=str(limits.MAX_UPLOAD_BODY + 1))
     with socket.create_connection(_address(server), timeout=20) as connection:
         connection.sendall(head)
-        answer = connection.recv(65536)
+        answer = b""
+        while b"}" not in answer:
+            answer += connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"RequestTooLarge" in answer + _alive(server).to_bytes()
+    assert b"RequestTooLarge" in answer
+    assert _alive(server)
 
 
 def test_the_ready_file_and_the_key_file(server):
