@@ -15,6 +15,11 @@ from maxlake.client.options import DataFormat, IncrementalReadOptions
 from maxlake.client.schema import DataSchema
 
 
+# Every service sends these; an answer without them leaves None, as in 0.13.0. Typing that would make
+# every documented example fail a type checker.
+_ABSENT: Any = None
+
+
 class SessionStats(msgspec.Struct, kw_only=True, rename="pascal"):
     """Estimates about a read session: bytes and rows."""
 
@@ -29,10 +34,10 @@ class CreateReadSessionResponse(msgspec.Struct, kw_only=True, rename="pascal"):
     results, ``download_id`` and ``status`` hold the same as ``session_id`` and ``session_status``.
     """
 
-    session_id: str | None = None
+    session_id: str = _ABSENT
     session_status: SessionStatus | None = None
-    splits_count: int | None = None
-    record_count: int | None = None
+    splits_count: int = _ABSENT
+    record_count: int = _ABSENT
     data_schema: DataSchema | None = None
     expiration_time: int | str | None = None
     download_id: str | None = msgspec.field(default=None, name="DownloadID")
@@ -53,7 +58,7 @@ class CreateReadSessionResponse(msgspec.Struct, kw_only=True, rename="pascal"):
 class CreateWriteSessionResponse(msgspec.Struct, kw_only=True, rename="pascal"):
     """A new write session."""
 
-    session_id: str | None = None
+    session_id: str = _ABSENT
     warning_message: str | None = None
     request_id: str | None = None
     route_token: str | None = None
