@@ -1,0 +1,43 @@
+"""P6, bounded: server and client stay small while our client moves far more than they may hold."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory import measure
+from benchmarks.processes import HighWater, resident
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+
+#: What each process may hold at most (issue 2), and what is moved each way meanwhile.
+MEMORY_BUDGET = 400_000_000
+MOVED = 2_000_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("streams", "codec"), [(1, "plain"), (2, "plain"), (2, "zstd")])
+def test_memory_stays_within_the_budget(streams: int, codec: str) -> None:
+    for peak in measure(MOVED, streams, codec):
+        assert peak.moved >= MOVED
+        # Too few samples would miss the highest point: at least five a second on a busy machine.
+        assert peak.samples >= 5 * peak.seconds, peak
+        assert peak.server <= MEMORY_BUDGET, peak
+        assert peak.client <= MEMORY_BUDGET, peak
+
+
+def test_the_sampler_keeps_the_highest_mark() -> None:
+    before = resident(os.getpid())
+    with HighWater(own=os.getpid()) as high:
+        held = bytearray(b"\1") * 100_000_000
+        deadline = time.monotonic() + 30
+        while high.bytes["own"] < before + 90_000_000 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        del held
+        samples = high.samples
+        while high.samples < samples + 3:
+            time.sleep(0.01)
+    assert high.bytes["own"] >= before + 90_000_000
+    assert resident(os.getpid()) < before + 90_000_000
