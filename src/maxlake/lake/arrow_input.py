@@ -22,8 +22,15 @@ from maxlake.protocol.errors import BadRequestError, ErrorCode
 
 _CONTINUATION = b"\xff\xff\xff\xff"
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
+_LONGEST_QUOTE = 500
 #: How Arrow 0.17 marked compressed batches; the decoder still heeds it.
 _OLD_COMPRESSION = b"ARROW:experimental_compression"
+
+
+def _shown(error: Exception) -> str:
+    """The decoder's message; it may quote what was sent, at length."""
+    text = str(error)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
 
 
 def _error(message: str) -> BadRequestError:
@@ -232,31 +239,31 @@ def open_stream(source: BinaryIO) -> tuple[pa.RecordBatchReader, CheckedStream]:
     stream = CheckedStream(source)
     try:
         reader = pa.ipc.open_stream(pa.PythonFile(stream, mode="r"))
-        for position, field in enumerate(reader.schema):
-            _check_field(field, position)
+        for field in reader.schema:
+            _check_field(field, levels=limits.MAX_NESTING)
     except ConnectionError:  # the sender is gone, which says nothing about the rows
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _error(f"the Arrow schema cannot be read: {error}") from error
+        raise _error(f"the Arrow schema cannot be read: {_shown(error)}") from error
     return reader, stream
 
 
-def _check_field(field: pa.Field, position: int) -> None:
+def _check_field(field: pa.Field, *, levels: int) -> None:
+    """Refuse nesting of more than ``levels`` levels, and names nobody gives, at any depth."""
     if len(field.name) > limits.MAX_NAME_LENGTH:
         raise BadRequestError(
-            ErrorCode.SCHEMA_MISMATCH, f"column {position} has a name of {len(field.name)} characters"
+            ErrorCode.SCHEMA_MISMATCH, f"an uploaded column has a name of {len(field.name)} characters"
         )
-    if _depth(field.type) > limits.MAX_NESTING:
-        raise _error(f"column {field.name!r} is nested deeper than {limits.MAX_NESTING} levels")
-
-
-def _depth(kind: pa.DataType) -> int:
+    if not levels:
+        raise _error(f"a column is nested deeper than {limits.MAX_NESTING} levels")
+    kind = field.type
     if isinstance(kind, pa.BaseExtensionType):
-        return _depth(kind.storage_type)
+        kind = kind.storage_type
     if isinstance(kind, pa.DictionaryType):
-        return 1 + _depth(kind.value_type)
-    children = [kind.field(index).type for index in range(kind.num_fields)]
-    return 1 + max((_depth(child) for child in children), default=0)
+        _check_field(field.with_type(kind.value_type), levels=levels - 1)
+        return
+    for index in range(kind.num_fields):
+        _check_field(kind.field(index), levels=levels - 1)
 
 
 def validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -270,5 +277,5 @@ def validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         except ConnectionError:  # as above
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise _error(f"an Arrow batch is damaged: {error}") from error
+            raise _error(f"an Arrow batch is damaged: {_shown(error)}") from error
         yield batch

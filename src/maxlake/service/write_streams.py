@@ -27,6 +27,7 @@ from maxlake.protocol.errors import (
     NotFoundError,
     invalid_argument,
 )
+from maxlake.protocol.limits import MAX_ARROW_MESSAGE
 from maxlake.protocol.messages.schema import WriteSchema
 from maxlake.protocol.messages.write import (
     CloseStreamResponse,
@@ -51,6 +52,8 @@ from maxlake.service.write_sessions import (
     stream_parts,
 )
 
+#: Bytes a value takes at most at rest, texts aside; a text has its offset in them.
+_WIDEST_PLAIN_VALUE = 16
 #: Stream ids become part of file names.
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -235,11 +238,26 @@ def _stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iter
     data_columns = [(column, False) for column in table.columns.columns]
     partition_columns = [(column, True) for column in table.columns.partition_columns]
     for batch in validated(reader):
-        arrays = [
-            _stored_array(session, batch, uploaded.get(column.name.lower()), column, partition=partition)
-            for column, partition in (*data_columns, *partition_columns)
-        ]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        arrays: list[pa.Array] = []
+        size = 0
+        for column, partition in (*data_columns, *partition_columns):
+            position = uploaded.get(column.name.lower())
+            array = _stored_array(session, batch, position, column, partition=partition)
+            size += array.nbytes
+            _check_batch_size(size, table)
+            arrays.append(array)
+        if batch.num_rows:
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check_batch_size(size: int, table: Table) -> None:
+    """Refuse rows that are small on the wire and large in memory: columns left out, dictionaries, nulls."""
+    if size > MAX_ARROW_MESSAGE:
+        raise BadRequestError(
+            ErrorCode.DATA_ERROR,
+            f"a batch unfolds to more than {MAX_ARROW_MESSAGE} bytes; send smaller batches",
+            where=table.full_name,
+        )
 
 
 def _positions(table: Table, schema: pa.Schema) -> dict[str, int]:
@@ -274,9 +292,10 @@ def _stored_array(
                 where=where,
             )
     elif fixed is not None:
+        _check_batch_size(batch.num_rows * (len(fixed.encode()) + _WIDEST_PLAIN_VALUE), session.table)
         array = pa.repeat(pa.scalar(fixed).cast(storage_type(column.type)), batch.num_rows)
     else:
-        array = pa.nulls(batch.num_rows, storage_type(column.type))
+        array = to_storage(pa.nulls(batch.num_rows), column.type, where=where)
     if not column.nullable and array.null_count:
         raise BadRequestError(
             ErrorCode.DATA_ERROR,

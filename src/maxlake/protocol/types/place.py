@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.types.model import OdpsType
 
+#: Characters of an Arrow type in an error: senders can make them millions long.
+_LONGEST_TYPE = 200
+
 
 def _same(index: int) -> int:
     return index
@@ -38,8 +41,11 @@ class Place:
 
     def mismatch(self, dtype: pa.DataType, t: OdpsType, hint: str) -> BadRequestError:
         """The error for a whole Arrow type that does not go into ``t``."""
+        shown = str(dtype)
+        if len(shown) > _LONGEST_TYPE:
+            shown = f"{shown[:_LONGEST_TYPE]}…"
         return BadRequestError(
-            ErrorCode.SCHEMA_MISMATCH, f"Arrow {dtype} does not go into {t}; upload {hint}", where=self.path
+            ErrorCode.SCHEMA_MISMATCH, f"Arrow {shown} does not go into {t}; upload {hint}", where=self.path
         )
 
     def bad(self, index: int | None, problem: str) -> BadRequestError:
