@@ -65,7 +65,8 @@ def scan(
 def _decode(path: Path, piece: Slice, projection: Projection) -> Iterator[pa.RecordBatch]:
     schema = projection.schema
     names = [column.name for column in projection.columns]
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    # Without pre_buffer=False the bytes of every row group of the slice would be held until its end.
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
         groups, skip = _row_groups(file.metadata, piece)
         left = piece.count
         for stored in file.iter_batches(
