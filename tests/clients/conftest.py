@@ -15,6 +15,8 @@ def servers() -> Iterator[dict[str, LocalServer]]:
     """The real server that all real clients share, and one whose sessions soon expire."""
     with local_server() as server, local_server(session_lifetime=SHORT_LIFETIME) as short_lived:
         yield {"server": server, "short_lived": short_lived}
+        for each in (server, short_lived):
+            assert "Traceback" not in each.log, each.log
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from maxlake.lake.partitions import partition
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import Table, TableOptions, table_detail
 from maxlake.protocol.columns import Column, TableSchema
-from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
+from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
 from maxlake.protocol.types.storage import check_storable, ducklake_columns
 
 
@@ -210,11 +210,11 @@ def create_schema(connection: Connection, name: str) -> None:
 
 
 def drop_schema(connection: Connection, name: str) -> None:
-    """Drop an empty schema; raises ``NoSuchSchema``, or a conflict while it holds tables."""
+    """Drop an empty schema; raises ``NoSuchSchema``, and ``InvalidArgument`` while it holds tables."""
     name = name.lower()
     tables.check_schema(connection, name)
     if tables.list_tables(connection, name, limit=1):
-        raise ConflictError(ErrorCode.ALREADY_EXISTS, f"schema {name} still holds tables; drop them first")
+        raise invalid_argument(f"schema {name} still holds tables; drop them first")
     row = connection.execute(
         select(ducklake.schema.c.schema_id).where(
             ducklake.schema.c.schema_name == name, ducklake.schema.c.end_snapshot.is_(None)

@@ -55,27 +55,26 @@ class _Runner:
             case model.SetLifecycle():
                 self._set_options(statement.table, lifecycle=statement.lifecycle)
             case model.CreateSchema():
+                tolerated = ErrorCode.ALREADY_EXISTS if statement.if_not_exists else None
                 self._tolerating(
-                    statement.if_not_exists,
-                    lambda: definitions.create_schema(self._connection, statement.schema.name),
+                    tolerated, lambda: definitions.create_schema(self._connection, statement.schema.name)
                 )
             case model.DropSchema():
+                tolerated = ErrorCode.NO_SUCH_SCHEMA if statement.if_exists else None
                 self._tolerating(
-                    statement.if_exists,
-                    lambda: definitions.drop_schema(self._connection, statement.schema.name),
+                    tolerated, lambda: definitions.drop_schema(self._connection, statement.schema.name)
                 )
             case model.AddColumns() | model.RenameTable():
                 raise invalid_argument(
                     "changing columns and renaming tables is not supported by this version"
                 )
 
-    def _tolerating(self, tolerate: bool, change: Callable[[], None]) -> None:
+    def _tolerating(self, tolerated: ErrorCode | None, change: Callable[[], None]) -> None:
         """Run a change; with IF [NOT] EXISTS, what is there (or gone) already is fine."""
         try:
             change()
         except (ConflictError, NotFoundError) as error:
-            expected = (ErrorCode.ALREADY_EXISTS, ErrorCode.NO_SUCH_SCHEMA)
-            if not tolerate or error.code not in expected:
+            if error.code is not tolerated:
                 raise
 
     def _schema(self, name: model.TableName) -> str:

@@ -135,9 +135,9 @@ def intervals_arrive_as_timestamps(context):
 def records(context):
     options.local_timezone = "UTC"
     columns = (
-        "id bigint, a tinyint, b smallint, c int, d float, e double, f boolean, g string, h binary, i char(2), "
-        "j varchar(4), k date, l datetime, m timestamp, n timestamp_ntz, o decimal(10,2), p array<bigint>, "
-        "q map<string,bigint>"
+        "id bigint, a tinyint, b smallint, c int, d float, e double, f boolean, g string, h binary, "
+        "i char(2), j varchar(4), k date, l datetime, m timestamp, n timestamp_ntz, o decimal(10,2), "
+        "p array<bigint>, q map<string,bigint>"
     )
     client, table = made(context, columns)
     values = [

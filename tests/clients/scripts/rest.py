@@ -138,6 +138,24 @@ def partitions(context):
 
 
 @behaviour()
+def rows_over_rest_are_refused(context):
+    """`head` reads CSV from a path of its own; an answer of another kind would pass for rows."""
+    _, table = made(context)
+    for where in ({}, {"partition": "pt=a"}):
+        head = lambda: list(table.head(1, **where))  # noqa: B023, E731
+        refused(errors.InvalidArgument, head, mention="TablePreview")
+
+
+@behaviour()
+def pages_of_partitions(context):
+    """More partitions than one answer lists."""
+    _, table = made(context)
+    specs = "".join(f" PARTITION (pt='{number:04}')" for number in range(1005))
+    context.server.odps().execute_sql(f"ALTER TABLE {context.table} ADD{specs}")
+    same([each.partition_spec["pt"] for each in table.partitions], [f"{number:04}" for number in range(1005)])
+
+
+@behaviour()
 def statements(context):
     odps, _ = made(context, None)
     done = odps.execute_sql(f"ALTER TABLE {context.table} SET COMMENT 'new'")
@@ -167,11 +185,17 @@ def schemas(context):
     name = f"{context.client}_schema"
     odps = context.server.odps()
     odps.execute_sql(f"CREATE SCHEMA {name}")
+    odps.execute_sql(f"CREATE SCHEMA IF NOT EXISTS {name}")
+    refused(errors.ODPSError, lambda: odps.execute_sql(f"CREATE SCHEMA {name}"), mention="exists")
     inside = context.server.odps(schema=name)
     inside.create_table("t", "id bigint")
     assert inside.exist_table("t")
     same(inside.get_table("t").get_schema().name, name)
     assert not odps.exist_table("t")
     same([each.name for each in inside.list_tables()], ["t"])
+    drop = f"DROP SCHEMA IF EXISTS {name}"
+    failed_statement(context, lambda: odps.execute_sql(drop), mention="tables")
     inside.delete_table("t")
-    odps.execute_sql(f"DROP SCHEMA {name}")
+    odps.execute_sql(drop)
+    odps.execute_sql(drop)
+    refused(errors.NoSuchTable, lambda: odps.execute_sql(f"DROP SCHEMA {name}"), mention=name)

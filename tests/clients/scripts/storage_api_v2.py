@@ -1,6 +1,7 @@
 """What `odps.apis.storage_api_v2` of PyODPS 0.13.0 does with the server."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import every_type
 import pyarrow as pa
@@ -643,6 +644,47 @@ def stream_schema_as_documented(context):
     again = client.create_write_stream(session.session_id, "0")
     same((again.table_id, again.schema_version), (stream.table_id, stream.schema_version))
     same(client.get_write_stream(session.session_id, "0", 0).status, "OPEN")
+
+
+@behaviour()
+def parallel_streams_and_splits(context):
+    client = made(context)
+    session = client.create_write_session().session_id
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(
+                lambda stream: upload(
+                    client, session, stream, batch(stream * 5000, 5000, pt=f"p{stream % 3}")
+                ),
+                range(12),
+            )
+        )
+    client.commit_write_session(session)
+    options = SplitOptions(split_mode=PARALLELISM, split_number=8)
+    reading = client.create_read_session(split_options=options)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(
+            pool.map(
+                lambda split: drained(client.read_rows_arrow(reading.session_id, split_index=split)),
+                range(reading.splits_count),
+            )
+        )
+    same(ids(pa.concat_tables(parts)), list(range(60_000)))
+
+
+@behaviour()
+def what_is_not_served_says_so(context):
+    client = made(context)
+    bucket = SplitOptions(split_mode=SplitOptions.SplitMode.BUCKET, split_number=2)
+    too_many = SplitOptions(split_mode=PARALLELISM, split_number=10**9)
+    refused(
+        errors.InvalidArgument, lambda: client.create_read_session(split_options=bucket), mention="Bucket"
+    )
+    refused(errors.InvalidArgument, lambda: client.create_read_session(split_options=too_many))
+    session = client.create_write_session("pt=a").session_id
+    for stream_id in ("a/b", "", "x" * 1000):
+        refused(errors.InvalidArgument, lambda: client.create_write_stream(session, stream_id))  # noqa: B023
+    refused(errors.InvalidArgument, lambda: client.create_write_stream(session, "0", -1))
 
 
 @behaviour()

@@ -24,6 +24,8 @@ _MANAGED = "MANAGED_TABLE"
 
 def show(call: RestCall) -> Reply:
     """``GET tables/T``: the table, one of its partitions, or the list of them, as the query says."""
+    if call.parameters.flag("data"):
+        raise invalid_argument("rows are not served here: read them with TablePreview or a read session")
     if call.parameters.flag("partitions"):
         return _list_partitions(call)
     if call.parameters.flag("partition"):
