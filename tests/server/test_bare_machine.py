@@ -18,8 +18,11 @@ START_SECONDS = 60
 def test_it_starts_without_home_and_without_network(tool: Callable[[str], Path], tmp_path: Path) -> None:
     trace, ready = tmp_path / "trace", tmp_path / "ready.json"
     server = subprocess.Popen(
-        [tool("strace"), "-f", "-qq", "-e", "trace=connect,sendto,sendmmsg", "-o", trace, sys.executable]
-        + ["-m", "maxlake.cli", "serve", "--root", tmp_path / "root", "--port", "0", "--ready-file", ready],
+        [
+            *(tool("strace"), "-f", "-qq", "-e", "trace=connect,sendto,sendmmsg", "-o", trace),
+            *(sys.executable, "-m", "maxlake.cli", "serve"),
+            *("--root", tmp_path / "root", "--port", "0", "--ready-file", ready),
+        ],
         # A file is no directory, for root neither: nothing below can be made.
         env={**os.environ, "HOME": "/dev/null/home"},
         stdout=subprocess.DEVNULL,
