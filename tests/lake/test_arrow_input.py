@@ -390,3 +390,9 @@ def test_nesting_inside_dictionaries_counts():
         pa.array([0], pa.int8()), pa.array([None], _nested(limits.MAX_NESTING))
     )
     assert "nested" in refused(encode(column(words)))
+
+
+@pytest.mark.parametrize("scale", [-1, 11, 128, 8_388_613, -(2**31), 2**31 - 1])
+def test_a_decimal_scale_that_casts_cannot_bear_is_refused(scale):
+    schema = pa.schema([pa.field("c", pa.decimal128(10, scale))])
+    assert "scale" in refused(schema.serialize().to_pybytes() + END)

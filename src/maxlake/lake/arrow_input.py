@@ -262,8 +262,20 @@ def _check_field(field: pa.Field, *, levels: int) -> None:
     if isinstance(kind, pa.DictionaryType):
         _check_field(field.with_type(kind.value_type), levels=levels - 1)
         return
+    _check_type(kind)
     for index in range(kind.num_fields):
         _check_field(kind.field(index), levels=levels - 1)
+
+
+def _check_type(kind: pa.DataType) -> None:
+    """Refuse types that the decoder makes but cannot work with."""
+    if pa.types.is_decimal(kind) and not 0 <= kind.scale <= kind.precision:
+        # Casts look powers of ten up by the scale, unchecked: the process would die.
+        raise _error(f"{kind} has a scale outside 0..{kind.precision}")
+    if kind.id == pa.lib.Type_INTERVAL_DAY_TIME:
+        raise BadRequestError(
+            ErrorCode.SCHEMA_MISMATCH, "Arrow's day-time interval is not taken; upload a duration"
+        )
 
 
 def validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

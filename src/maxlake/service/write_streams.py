@@ -39,7 +39,7 @@ from maxlake.protocol.messages.write import (
 )
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.protocol.types.ingest import to_storage
+from maxlake.protocol.types.ingest import months_as_int32, to_storage
 from maxlake.protocol.types.storage import storage_type
 from maxlake.service import store
 from maxlake.service.project import Project
@@ -237,7 +237,7 @@ def _stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iter
     schema = storage_schema(table)
     data_columns = [(column, False) for column in table.columns.columns]
     partition_columns = [(column, True) for column in table.columns.partition_columns]
-    for batch in validated(reader):
+    for batch in map(months_as_int32, validated(reader)):
         arrays: list[pa.Array] = []
         size = 0
         for column, partition in (*data_columns, *partition_columns):
