@@ -208,6 +208,16 @@ def overwrite_replaces_one_partition(context):
 
 
 @behaviour()
+def overwrite_of_a_partial_spec(context):
+    """Only the partitions that received rows are replaced."""
+    client = made(context, partitions="pt string, region string")
+    write(client, batch(0, 3, pt="a", region="eu"), batch(10, 3, pt="a", region="us"),
+          batch(20, 3, pt="b", region="eu"))  # fmt: skip
+    write(client, batch(100, 1, region="eu"), partition="pt=a", overwrite=True)
+    same(ids(read(client)), [10, 11, 12, 20, 21, 22, 100])
+
+
+@behaviour()
 def empty_overwrite_empties_the_partition(context):
     client = made(context)
     write(client, batch(0, 10, pt="a"), batch(10, 10, pt="b"))
@@ -456,6 +466,7 @@ def rows_by_offset_and_count(context):
     same(got(row_offset=1500, row_count=1), [])
     same(got(row_offset=10**12), [])
     same(got(row_count=3), whole[:3])
+    same(got(row_count=2**32 - 1), whole)
     same(got(row_offset=100, row_count=10, skip_row_num=4), whole[104:110])
     same(got(row_offset=100, row_count=10, skip_row_num=11), [])
 
