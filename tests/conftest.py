@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.budget import Budget, budget_from_environment
+from tests.postgresql import Postgresql, running_postgresql
 from tests.tools import ABSENT, find_tool, required_tools
 
 SEED = "MAXLAKE_TEST_SEED"
@@ -92,6 +93,22 @@ def tool() -> Callable[[str], Path]:
         pytest.skip(f"{ABSENT} {name}")
 
     return need
+
+
+@pytest.fixture(scope="session")
+def postgresql(tool: Callable[[str], Path]) -> Iterator[Postgresql]:
+    """A PostgreSQL server of this run's own."""
+    with running_postgresql(tool("postgresql")) as server:
+        yield server
+
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def database(request: pytest.FixtureRequest) -> Postgresql | None:
+    """Each database a project can live in; None is SQLite, which needs no server."""
+    return request.getfixturevalue("postgresql") if request.param == "postgresql" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,14 +19,16 @@ from maxlake.client import (
 from maxlake.client.errors import ClientError
 from maxlake.testing import LocalServer, local_server
 from odps import ODPS, errors
+from tests.postgresql import Postgresql
 
 ROWS = 40_000
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[LocalServer]:
-    with local_server() as running:
+def server(database: Postgresql | None) -> Iterator[LocalServer]:
+    arguments = ("--database", database.url) if database else ()
+    with local_server(arguments=arguments) as running:
         yield running
 
 

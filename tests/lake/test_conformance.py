@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from maxlake.protocol.types.ingest import to_storage
 from maxlake.protocol.types.storage import check_storable, to_read
 from maxlake.protocol.types.text import parse_type
 from tests.lake.duckdb_reader import DuckdbReader
-from tests.postgresql import Postgresql, running_postgresql
+from tests.postgresql import Postgresql
 from tests.protocol.types.strategies import TYPES, arrays
 
 
@@ -92,13 +92,9 @@ class DuckdbView:
     options: str
 
 
-@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def catalogs(request: pytest.FixtureRequest, tool: Callable[[str], Path]) -> Iterator[Catalogs]:
-    if request.param == "sqlite":
-        yield Catalogs(None)
-        return
-    with running_postgresql(tool("postgresql")) as server:
-        yield Catalogs(server)
+@pytest.fixture(scope="module")
+def catalogs(database: Postgresql | None) -> Catalogs:
+    return Catalogs(database)
 
 
 def draw_batch(data: st.DataObject, table: Table) -> pa.RecordBatch:
