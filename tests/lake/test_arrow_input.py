@@ -396,3 +396,8 @@ def test_nesting_inside_dictionaries_counts():
 def test_a_decimal_scale_that_casts_cannot_bear_is_refused(scale):
     schema = pa.schema([pa.field("c", pa.decimal128(10, scale))])
     assert "scale" in refused(schema.serialize().to_pybytes() + END)
+
+
+def test_a_time_zone_that_is_not_utf8_is_refused():
+    data = encode(column(pa.array([1], pa.timestamp("s", "Mars/Olympus"))))
+    refused(data.replace(b"Mars/Olympus", b"Mars/\xff\xff\xff\xff\xff\xff\xff"))

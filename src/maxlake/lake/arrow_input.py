@@ -262,6 +262,8 @@ def _check_field(field: pa.Field, *, levels: int) -> None:
     if isinstance(kind, pa.DictionaryType):
         _check_field(field.with_type(kind.value_type), levels=levels - 1)
         return
+    if pa.types.is_null(kind) and not field.nullable:
+        raise _error("a column of nulls says that it has none")
     _check_type(kind)
     for index in range(kind.num_fields):
         _check_field(kind.field(index), levels=levels - 1)
@@ -269,6 +271,10 @@ def _check_field(field: pa.Field, *, levels: int) -> None:
 
 def _check_type(kind: pa.DataType) -> None:
     """Refuse types that the decoder makes but cannot work with."""
+    if (
+        pa.types.is_timestamp(kind) and len(kind.tz or "") > limits.MAX_NAME_LENGTH
+    ):  # or not UTF-8: ValueError
+        raise _error(f"a time zone has a name of {len(kind.tz)} characters")
     if pa.types.is_decimal(kind) and not 0 <= kind.scale <= kind.precision:
         # Casts look powers of ten up by the scale, unchecked: the process would die.
         raise _error(f"{kind} has a scale outside 0..{kind.precision}")
