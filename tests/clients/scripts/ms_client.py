@@ -2,7 +2,7 @@
 
 import every_type
 import pyarrow as pa
-import pyarrow.compute  # noqa: F401 - odps.maxstorage uses it without importing it
+import pyarrow.compute  # odps.maxstorage uses it without importing it
 from behaviours import refused, same
 from odps.maxstorage import MaxStorageClient
 from odps.tunnel import CompressOption
