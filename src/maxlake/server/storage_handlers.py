@@ -28,7 +28,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.server import dialects
 from maxlake.server.dialects import Dialect
 from maxlake.server.parameters import Parameters, checked_identifier
-from maxlake.service import read_sessions, rows, write_sessions, write_streams
+from maxlake.service import read_sessions, rows, uploads, write_sessions, write_streams
 
 if TYPE_CHECKING:
     from maxlake.protocol.targets import TableTarget
@@ -166,7 +166,7 @@ def write_rows(call: StorageCall, body: UploadBody) -> Answer:
         row_offset=call.parameters.unsigned("RowOffset"),
         retry_id=call.retry_id,
     )
-    return write_streams.write(call.project, call.target, request, cast("BinaryIO", body), call.principal)
+    return uploads.write(call.project, call.target, request, cast("BinaryIO", body), call.principal)
 
 
 def _stream_address(call: StorageCall) -> StreamAddress:

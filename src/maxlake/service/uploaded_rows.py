@@ -1,0 +1,96 @@
+"""Uploaded batches as the table stores them: columns matched by name, cast, checked (wire.md §9.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from maxlake.lake.arrow_input import validated
+from maxlake.lake.parts import storage_schema
+from maxlake.lake.tables import Table
+from maxlake.protocol.columns import Column
+from maxlake.protocol.errors import BadRequestError, ErrorCode
+from maxlake.protocol.limits import MAX_ARROW_MESSAGE
+from maxlake.protocol.types.ingest import months_as_int32, to_storage
+from maxlake.protocol.types.storage import storage_type
+from maxlake.service.write_sessions import WriteSession, check_rows_have_partition
+
+#: Bytes a value takes at most at rest, texts aside; a text has its offset in them.
+_WIDEST_PLAIN_VALUE = 16
+
+
+def stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield uploaded batches as the table stores them: columns matched by name, missing ones null."""
+    table = session.table
+    uploaded = _positions(table, reader.schema)
+    check_rows_have_partition(session, uploaded.keys())
+    schema = storage_schema(table)
+    data_columns = [(column, False) for column in table.columns.columns]
+    partition_columns = [(column, True) for column in table.columns.partition_columns]
+    for batch in map(months_as_int32, validated(reader)):
+        arrays: list[pa.Array] = []
+        size = 0
+        for column, partition in (*data_columns, *partition_columns):
+            position = uploaded.get(column.name.lower())
+            array = _stored_array(session, batch, position, column, partition=partition)
+            size += array.nbytes
+            _check_batch_size(size, table)
+            arrays.append(array)
+        if batch.num_rows:
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check_batch_size(size: int, table: Table) -> None:
+    """Refuse rows that are small on the wire and large in memory: columns left out, dictionaries, nulls."""
+    if size > MAX_ARROW_MESSAGE:
+        raise BadRequestError(
+            ErrorCode.DATA_ERROR,
+            f"a batch unfolds to more than {MAX_ARROW_MESSAGE} bytes; send smaller batches",
+            where=table.full_name,
+        )
+
+
+def _positions(table: Table, schema: pa.Schema) -> dict[str, int]:
+    known = {column.name.lower() for column in table.columns.all_columns}
+    positions: dict[str, int] = {}
+    for position, name in enumerate(schema.names):
+        if name.lower() not in known:
+            raise BadRequestError(
+                ErrorCode.SCHEMA_MISMATCH,
+                f"the table has no column {name!r}; it has: {', '.join(sorted(known))}",
+                where=table.full_name,
+            )
+        if name.lower() in positions:
+            raise BadRequestError(
+                ErrorCode.SCHEMA_MISMATCH, f"column {name!r} occurs twice", where=table.full_name
+            )
+        positions[name.lower()] = position
+    return positions
+
+
+def _stored_array(
+    session: WriteSession, batch: pa.RecordBatch, position: int | None, column: Column, *, partition: bool
+) -> pa.Array:
+    fixed = session.partition.get(column.name) if partition else None
+    where = f"{session.table.full_name}, column {column.name}"
+    if position is not None:
+        array = to_storage(batch.column(position), column.type, where=where)
+        if fixed is not None and any(str(value) != fixed for value in array.unique().to_pylist()):
+            raise BadRequestError(
+                ErrorCode.DATA_ERROR,
+                f"rows of another partition than the session's {column.name}={fixed}",
+                where=where,
+            )
+    elif fixed is not None:
+        _check_batch_size(batch.num_rows * (len(fixed.encode()) + _WIDEST_PLAIN_VALUE), session.table)
+        array = pa.repeat(pa.scalar(fixed).cast(storage_type(column.type)), batch.num_rows)
+    else:
+        array = to_storage(pa.nulls(batch.num_rows), column.type, where=where)
+    if not column.nullable and array.null_count:
+        raise BadRequestError(
+            ErrorCode.DATA_ERROR,
+            "the column is NOT NULL, but rows without a value were uploaded",
+            where=where,
+        )
+    return array
