@@ -21,6 +21,7 @@ from maxlake.protocol import limits
 from maxlake.server.app import App
 from maxlake.server.http_protocol import HttpProtocol
 from maxlake.server.keys import AccessKey, access_key
+from maxlake.server.memory import share_heaps
 from maxlake.service.service import Service, ServiceSettings
 
 _log = logging.getLogger("maxlake.server")
@@ -55,6 +56,7 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
     ``announce`` is called once requests are accepted. Raises OSError if the address cannot be had,
     ValueError for an unusable access key.
     """
+    share_heaps()
     settings.root.mkdir(parents=True, exist_ok=True)
     key = access_key(settings.root, os.environ)
     listener = _listen(settings.host, settings.port)
