@@ -26,6 +26,8 @@ from tests.clients.environments import client_python
 
 CODECS = ("plain", "zstd", "lz4")
 ACTIONS = ("write", "read")
+#: Columns of text the table needs, also where the output is no terminal.
+WIDTH = 110
 #: The peer that is compared with the others, and those.
 PEERS = OURS, PYODPS, FLIGHT = "maxlake", "pyodps", "flight"
 
@@ -161,7 +163,7 @@ def main() -> None:
         byte_count = peers[OURS].byte_count
         timings = run(peers, cases, chosen.rounds)
     lines = summary(timings, byte_count)
-    console = Console()
+    console = Console(width=max(WIDTH, Console().width))
     console.print(table_of(lines))
     description = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
