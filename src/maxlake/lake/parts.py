@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,13 +104,18 @@ class _PartWriter:
         return self._footers[0]
 
     def discard(self) -> None:
-        self._writer.close()
+        # What is thrown away need not be complete: on a full disk its end cannot be written.
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
         durable.temporary_path(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
 class Upload:
-    """Writes the batches of one upload as parts; a context manager that leaves nothing behind on failure.
+    """Writes the batches of one upload as parts.
+
+    A context manager: what fails before :meth:`finish` has returned leaves nothing behind. After that the
+    parts may be named by a transaction whose outcome is unknown, and only :meth:`discard` removes them.
 
     ``name`` is unique to the upload (session, stream, version, sequence) and begins every file name, so
     that a file nobody refers to tells whose it was.
@@ -122,6 +128,7 @@ class Upload:
         self._name = name
         self._schema = storage_schema(table)
         self._writers: dict[PartitionKey, _PartWriter] = {}
+        self._finished = False
         self.record_count = 0
 
     def __enter__(self) -> Self:
@@ -130,8 +137,12 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if error is None or self._finished:
+            return
+        try:
             self.discard()
+        except OSError as left:  # the caller is told what went wrong first
+            error.add_note(f"files of the upload were left behind: {left}")
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch of the table's storage schema; rows go to their partitions in order.
@@ -165,7 +176,9 @@ class Upload:
 
     def finish(self) -> list[Part]:
         """Make every part durable and return them."""
-        return [self._finish(key, writer) for key, writer in self._writers.items()]
+        parts = [self._finish(key, writer) for key, writer in self._writers.items()]
+        self._finished = True
+        return parts
 
     def _finish(self, key: PartitionKey, writer: _PartWriter) -> Part:
         footer = writer.finish()
@@ -180,9 +193,10 @@ class Upload:
         )
 
     def discard(self) -> None:
-        """Remove every file of this upload."""
-        for writer in self._writers.values():
-            writer.discard()
+        """Remove every file of this upload; for callers who know that no transaction named them."""
+        with ExitStack() as every:
+            for writer in self._writers.values():
+                every.callback(writer.discard)
 
 
 def _footer_size(path: Path) -> int:
