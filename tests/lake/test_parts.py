@@ -1,19 +1,21 @@
 """Uploads: what they leave behind, what they hold in memory, what their files look like."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from maxlake.lake import definitions
+from maxlake.lake import definitions, parts
 from maxlake.lake.database import Database
 from maxlake.lake.lake import Lake
 from maxlake.lake.parts import Upload, storage_schema
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.types.text import parse_type
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -42,17 +44,22 @@ def files(lake: Lake) -> list[str]:
 # -- what is left behind ----------------------------------------------------------------------------
 
 
+def start_and_fail(lake: Lake, table: Table, before: Callable[[], None]) -> None:
+    with Upload(lake.data, table, "u") as upload:
+        upload.write(rows(table, a=[1, 2], k=["x", "y"]))
+        assert len(files(lake)) == 2
+        before()
+        raise ValueError("first")
+
+
 def test_a_failed_upload_leaves_nothing_though_its_files_cannot_be_ended(lake: Lake, monkeypatch) -> None:
     table = make_table(lake, ("k",), a="bigint", k="string")
 
     def full(self: pq.ParquetWriter) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ValueError, match="first"), Upload(lake.data, table, "u") as upload:
-        upload.write(rows(table, a=[1, 2], k=["x", "y"]))
-        assert len(files(lake)) == 2
-        monkeypatch.setattr(pq.ParquetWriter, "close", full)
-        raise ValueError("first")
+    with pytest.raises(ValueError, match="first"):
+        start_and_fail(lake, table, lambda: monkeypatch.setattr(pq.ParquetWriter, "close", full))
     assert files(lake) == []
 
 
@@ -65,10 +72,8 @@ def test_what_cannot_be_removed_does_not_hide_the_first_error(lake: Lake, monkey
             raise PermissionError(13, "Permission denied", str(self))
         real(self, missing_ok=missing_ok)
 
-    with pytest.raises(ValueError, match="first") as failed, Upload(lake.data, table, "u") as upload:
-        upload.write(rows(table, a=[1, 2], k=["x", "y"]))
-        monkeypatch.setattr(Path, "unlink", unlink)
-        raise ValueError("first")
+    with pytest.raises(ValueError, match="first") as failed:
+        start_and_fail(lake, table, lambda: monkeypatch.setattr(Path, "unlink", unlink))
     assert "left behind" in failed.value.__notes__[0]
     assert len(files(lake)) == 1  # k=y went all the same
 
@@ -76,10 +81,60 @@ def test_what_cannot_be_removed_does_not_hide_the_first_error(lake: Lake, monkey
 def test_finished_parts_stay_until_they_are_discarded(lake: Lake) -> None:
     table = make_table(lake, a="bigint")
     upload = Upload(lake.data, table, "u")
-    with pytest.raises(RuntimeError), upload:
-        upload.write(rows(table, a=[1]))
-        upload.finish()
-        raise RuntimeError("the connection was lost while COMMIT was answered")
+
+    def finish_and_fail() -> None:
+        with upload:
+            upload.write(rows(table, a=[1]))
+            upload.finish()
+            raise RuntimeError("the connection was lost while COMMIT was answered")
+
+    with pytest.raises(RuntimeError):
+        finish_and_fail()
     assert files(lake) == ["u.parquet"]
     upload.discard()
     assert files(lake) == []
+
+
+# -- what is held in memory -------------------------------------------------------------------------
+
+
+def test_a_rare_partition_does_not_hold_the_rows_of_the_others(lake: Lake, monkeypatch) -> None:
+    table = make_table(lake, ("k",), a="string", k="string")
+    monkeypatch.setattr(parts, "BUFFERED_BYTES", 4 * MIB)
+    before = pa.total_allocated_bytes()
+    with Upload(lake.data, table, "u") as upload:
+        for number in range(40):
+            upload.write(rows(table, a=[f"{number:01000}"] * 1000, k=["common"] * 999 + ["rare"]))
+            assert pa.total_allocated_bytes() - before < 16 * MIB
+        written = upload.finish()
+    assert {part.key: part.record_count for part in written} == {("common",): 39_960, ("rare",): 40}
+
+
+def test_a_slice_of_a_large_batch_counts_as_the_whole_of_it(lake: Lake, monkeypatch) -> None:
+    table = make_table(lake, a="string")
+    monkeypatch.setattr(parts, "BUFFERED_BYTES", 4 * MIB)
+    before = pa.total_allocated_bytes()
+    with Upload(lake.data, table, "u") as upload:
+        for number in range(40):
+            upload.write(rows(table, a=[f"{number:01000}"] * 1000).slice(0, 1))
+            assert pa.total_allocated_bytes() - before < 16 * MIB
+        (part,) = upload.finish()
+    assert part.record_count == 40
+
+
+def test_many_short_runs_keep_their_order(lake: Lake) -> None:
+    table = make_table(lake, ("k",), a="bigint", k="bigint")
+    with Upload(lake.data, table, "u") as upload:
+        for first in range(0, 2000, 10):
+            numbers = list(range(first, first + 10))
+            upload.write(rows(table, a=numbers, k=[number % 3 for number in numbers]))
+            if first == 1000:
+                upload.write(rows(table, a=[-1] * 3000, k=[0] * 3000))
+        written = upload.finish()
+    for part in written:
+        read = pq.read_table(lake.data / table.path / part.path)["a"].to_pylist()
+        wanted = [number for number in range(2000) if number % 3 == int(part.key[0])]
+        if part.key == ("0",):
+            place = sum(number < 1010 for number in wanted)
+            wanted[place:place] = [-1] * 3000
+        assert read == wanted

@@ -29,6 +29,9 @@ ROW_GROUP_ROWS = 131_072
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 #: Bytes one upload may hold back over all its partitions before the largest becomes a row group.
 BUFFERED_BYTES = 96 * 1024 * 1024
+#: Runs of fewer rows are joined, this many at a time, while they wait.
+SHORT_RUN_ROWS = 1024
+SHORT_RUNS = 64
 COMPRESSION = "zstd"
 COMPRESSION_LEVEL = 1
 #: A column chunk's dictionary may grow this large, then values are stored plainly: building the larger
@@ -66,6 +69,7 @@ class _PartWriter:
         self._data = data
         self.path = path
         self.buffered: list[pa.RecordBatch] = []
+        self._short: list[pa.RecordBatch] = []
         self.buffered_rows = self.buffered_bytes = 0
         self.record_count = self.raw_size = 0
         self._footers: list[pq.FileMetaData] = []
@@ -83,14 +87,27 @@ class _PartWriter:
         )
 
     def append(self, batch: pa.RecordBatch) -> None:
-        self.buffered.append(batch)
+        if batch.num_rows < SHORT_RUN_ROWS:
+            self._short.append(batch)
+            if len(self._short) == SHORT_RUNS:
+                self._join_short()
+        else:
+            self._join_short()
+            self.buffered.append(batch)
         self.buffered_rows += batch.num_rows
-        self.buffered_bytes += batch.nbytes
+        self.buffered_bytes += batch.get_total_buffer_size()
         self.raw_size += batch.nbytes
         if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
             self.flush()
 
+    def _join_short(self) -> None:
+        """Short runs cost more in objects than in rows."""
+        if self._short:
+            self.buffered.append(pa.concat_batches(self._short))
+        self._short = []
+
     def flush(self) -> None:
+        self._join_short()
         if self.buffered:
             self._writer.write_table(pa.Table.from_batches(self.buffered), row_group_size=ROW_GROUP_ROWS)
             self.record_count += self.buffered_rows
@@ -209,18 +226,22 @@ def _footer_size(path: Path) -> int:
 def _by_partition(
     batch: pa.RecordBatch, keys: tuple[str, ...]
 ) -> Iterator[tuple[PartitionKey, pa.RecordBatch]]:
-    """Cut a batch into runs of one partition each; rows of a partition keep their order."""
+    """Cut a batch into runs of one partition each; rows of a partition keep their order.
+
+    Several runs are copies each: a short one that waits for more must not hold the memory of the others.
+    """
     if not keys or not batch.num_rows:
         yield (), batch
         return
     ends = _run_ends(batch, keys)
-    if len(ends) > 1:
-        order = pc.sort_indices(batch, sort_keys=[(key, "ascending") for key in keys])
-        batch = batch.take(order)
-        ends = _run_ends(batch, keys)
+    if len(ends) == 1:
+        yield _partition_key(batch, 0, keys), batch
+        return
+    order = pc.sort_indices(batch, sort_keys=[(key, "ascending") for key in keys])
     start = 0
-    for end in ends:
-        yield _partition_key(batch, start, keys), batch.slice(start, end - start)
+    for end in _run_ends(batch.select(keys).take(order), keys):
+        rows = batch.take(order.slice(start, end - start))
+        yield _partition_key(rows, 0, keys), rows
         start = end
 
 
