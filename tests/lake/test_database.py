@@ -31,7 +31,7 @@ from maxlake.protocol.messages.write import (
 )
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.text import parse_type
-from maxlake.service import rows, store, write_sessions, write_streams
+from maxlake.service import rows, store, uploads, write_sessions, write_streams
 from maxlake.service.service import Service
 
 PROCESSES = 4
@@ -68,7 +68,7 @@ def write_and_commit(service: Service, writer: int, commit: int) -> None:
     with pa.ipc.new_stream(body, batch.schema) as file:
         file.write_batch(batch)
     body.seek(0)
-    write_streams.write(project, TARGET, WriteRowsRequest(stream=stream), body, "me")
+    uploads.write(project, TARGET, WriteRowsRequest(stream=stream), body, "me")
     write_streams.close(project, TARGET, stream, "me")
     write_sessions.commit(project, TARGET, session_id, CommitRequest(), "me")
 
@@ -116,7 +116,7 @@ def test_processes_that_write_one_project_at_once_lose_nothing(tmp_path: Path) -
     for writer in writers:
         _, errors = writer.communicate(timeout=120)
         assert writer.returncode == 0, errors
-    stream = rows.preview(project, TARGET, PreviewRequest(limit=10_000), "me")
+    stream = rows.preview(project, TARGET, PreviewRequest(limit=10_000))
     seen = pa.Table.from_batches(stream.batches).to_pylist()
     wanted = [(writer, commit) for writer in range(PROCESSES) for commit in range(COMMITS)]
     assert sorted((row["writer"], row["round"]) for row in seen) == wanted

@@ -14,7 +14,6 @@ from maxlake.client.enums import SessionStatus
 from maxlake.client.options import DataFormat, IncrementalReadOptions
 from maxlake.client.schema import DataSchema
 
-
 # Every service sends these; an answer without them leaves None, as in 0.13.0. Typing that would make
 # every documented example fail a type checker.
 _ABSENT: Any = None

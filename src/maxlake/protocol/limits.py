@@ -84,6 +84,13 @@ MAX_VECTOR_LENGTH = 65_536
 #: Types inside one column's type, itself included: each is a row of the catalog.
 MAX_TYPE_NODES = 4096
 
+#: Streams of one write session: each is a row the commit reads.
+MAX_STREAMS = 10_000
+#: Characters of an id a client makes up to recognise its own repetitions (retry ids, uuids of statements).
+MAX_REQUEST_TOKEN = 128
+#: Numbers that databases keep.
+MAX_INT64 = 2**63 - 1
+
 # -- reads ------------------------------------------------------------------------------------------
 
 #: Rows of one Arrow batch (the C++ client's own bound, drift.md B.20).

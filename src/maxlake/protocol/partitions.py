@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maxlake.protocol.errors import BadRequestError, invalid_argument
@@ -156,16 +156,21 @@ class PartitionFilter:
         )
 
 
-def parse_partition_filter(texts: Sequence[str], partition_columns: Sequence[str]) -> PartitionFilter:
+def parse_partition_filter(
+    texts: Sequence[str],
+    partition_columns: Sequence[str],
+    canonical: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
+) -> PartitionFilter:
     """Read RequiredPartitions: single-key entries are OR-ed within a key and AND-ed across keys.
 
     Entries with several keys are further alternatives (drift.md B.1). An empty list takes everything.
+    ``canonical`` turns values into the text partitions carry (``007`` of a bigint key into ``7``).
     Raises InvalidArgument for malformed or blank entries and unknown keys.
     """
     conjunction: defaultdict[str, set[str]] = defaultdict(set)
     alternatives: defaultdict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
     for text in texts:
-        values = resolve(parse_partition_spec(text), partition_columns, complete=False)
+        values = canonical(resolve(parse_partition_spec(text), partition_columns, complete=False))
         match list(values.items()):
             case []:
                 raise invalid_argument("A required partition is blank; leave it out to read all partitions")

@@ -36,6 +36,10 @@ class LifeCycle(Generic[S, E]):
         self.code = code
         self.table = table
 
+    def allows(self, state: S, event: E) -> bool:
+        """Tell whether ``event`` is a legal step from ``state``."""
+        return (state, event) in self.table
+
     def step(self, state: S, event: E, *, where: str, hint: str) -> S:
         """Return the state after ``event``; raise :class:`ConflictError` when it is not allowed."""
         after = self.table.get((state, event))

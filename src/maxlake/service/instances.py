@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, Connection, insert, select
 
-from maxlake.protocol.errors import ErrorCode, MaxlakeError, NotFoundError
+from maxlake.protocol.errors import ErrorCode, MaxlakeError, NotFoundError, invalid_argument
+from maxlake.protocol.limits import MAX_REQUEST_TOKEN
 from maxlake.service import statements, store
 from maxlake.service.project import Project, new_id
 
@@ -51,38 +52,51 @@ def submit(
     priority: int,  # noqa: ARG001 - nothing queues
     principal: str,
 ) -> Instance:
-    """Run a statement; a repeated ``uuid`` is answered with the instance it made before."""
-    with project.lake.database.read() as connection:
-        known = connection.execute(
-            select(store.instance.c.content).where(store.instance.c.uuid == uuid)
-        ).scalar_one_or_none()
-    if known and uuid:
-        return msgspec.msgpack.decode(known, type=Instance)
+    """Run a statement; a repeated ``uuid`` is answered with the instance it made before.
+
+    Statement and instance are one transaction. What may succeed at the next try is raised, not recorded.
+    """
+    if len(uuid) > MAX_REQUEST_TOKEN:
+        raise invalid_argument(f"a uuid has at most {MAX_REQUEST_TOKEN} characters")
+    token = f"{principal}/{uuid}" if uuid else None
     started_at = datetime.now(UTC)
-    try:
-        result, succeeded = statements.run(project, query, settings, principal), True
-    except MaxlakeError as error:
-        result, succeeded = _sql_error(error), False
-    instance = Instance(
-        instance_id=new_id(),
-        task_name=task_name,
-        query=query,
-        settings=settings,
-        owner=principal,
-        started_at=started_at,
-        ended_at=datetime.now(UTC),
-        succeeded=succeeded,
-        result=result,
-    )
     with project.lake.database.write() as connection:
+        known = _find(connection, store.instance.c.uuid == token) if token else None
+        if known:
+            return known
+        try:
+            with connection.begin_nested():
+                statements.run(connection, project, query, settings, principal)
+            error = None
+        except MaxlakeError as raised:
+            if raised.retryable:
+                raise
+            error = raised
+        instance = Instance(
+            instance_id=new_id(),
+            task_name=task_name,
+            query=query,
+            settings=settings,
+            owner=principal,
+            started_at=started_at,
+            ended_at=datetime.now(UTC),
+            succeeded=error is None,
+            result=_sql_error(error) if error else "",
+        )
         connection.execute(
             insert(store.instance).values(
                 instance_id=instance.instance_id,
-                uuid=uuid or None,
+                uuid=token,
+                ended_at=instance.ended_at,
                 content=msgspec.msgpack.encode(instance),
             )
         )
     return instance
+
+
+def _find(connection: Connection, condition: ColumnElement[bool]) -> Instance | None:
+    content = connection.execute(select(store.instance.c.content).where(condition)).scalar_one_or_none()
+    return msgspec.msgpack.decode(content, type=Instance) if content else None
 
 
 def _sql_error(error: MaxlakeError) -> str:
@@ -91,12 +105,10 @@ def _sql_error(error: MaxlakeError) -> str:
     return f"{_SQL_CODES.get(error.code, _SQL_DEFAULT_CODE)}:[1,1] {error}"
 
 
-def get(project: Project, instance_id: str) -> Instance:
-    """Return an instance; raises ``NoSuchObject``, which is what clients look for (rest.md §6.2)."""
+def get(project: Project, instance_id: str, principal: str) -> Instance:
+    """Return an instance of the caller; raises ``NoSuchObject``, which clients look for (rest.md §6.2)."""
     with project.lake.database.read() as connection:
-        content = connection.execute(
-            select(store.instance.c.content).where(store.instance.c.instance_id == instance_id)
-        ).scalar_one_or_none()
-    if content is None:
+        instance = _find(connection, store.instance.c.instance_id == instance_id)
+    if instance is None or instance.owner != principal:
         raise NotFoundError(ErrorCode.NO_SUCH_OBJECT, f"instance {instance_id!r} does not exist")
-    return msgspec.msgpack.decode(content, type=Instance)
+    return instance

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +22,28 @@ class ServiceSettings:
     refresh_grace: float = limits.REFRESH_GRACE
 
 
+#: Seconds between two sweeps of a project's ended sessions: each is a short write transaction.
+SWEEP_INTERVAL = 60.0
+
+
+class Interval:
+    """Tells one caller in every so many seconds that something is due."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def due(self) -> bool:
+        """Whether the caller is the one to do it."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return False
+            self._next = now + self._seconds
+            return True
+
+
 @dataclass(frozen=True)
 class Project:
     """One open project."""
@@ -30,6 +54,7 @@ class Project:
     lake: Lake
     settings: ServiceSettings
     plans: PlanCache = field(default_factory=PlanCache)
+    sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
 
     def new_expiry(self) -> datetime:
         """Return when a session made or refreshed now expires."""

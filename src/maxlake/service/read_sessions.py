@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from maxlake.lake import plans, snapshots, tables
-from maxlake.lake.database import AnyRow
+from maxlake.lake import partitions, plans, snapshots, tables
 from maxlake.lake.plans import Plan
 from maxlake.lake.tables import StoredColumn, Table
 from maxlake.protocol import limits
@@ -24,10 +23,10 @@ from maxlake.protocol.messages.read import (
     SplitOptions,
 )
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
-from maxlake.protocol.partitions import parse_partition_filter
+from maxlake.protocol.partitions import PartitionFilter, parse_partition_filter
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.text import parse_type
-from maxlake.service import store
+from maxlake.service import expiry, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
@@ -68,9 +67,10 @@ def create(
     """
     _refuse_unsupported(request)
     expires_at = project.new_expiry()
+    expiry.sweep(project)
     with project.lake.database.write() as connection:
         table = tables.get(connection, target.schema, target.table)
-        wanted = parse_partition_filter(request.required_partitions, table.partition_keys)
+        wanted = wanted_partitions(table, request.required_partitions)
         data_columns = _chosen(table.columns.columns, request.required_data_columns, "data column")
         partition_columns = _chosen(
             table.columns.partition_columns, request.required_partition_columns, "partition column"
@@ -98,6 +98,13 @@ def create(
             )
         )
     return _response(session, expires_at, SessionStatus.NORMAL)
+
+
+def wanted_partitions(table: Table, specs: Sequence[str]) -> PartitionFilter:
+    """Read RequiredPartitions; values are compared as files carry them (drift.md B.1)."""
+    return parse_partition_filter(
+        specs, table.partition_keys, lambda values: partitions.canonical(table, values)
+    )
 
 
 def _refuse_unsupported(request: CreateReadSessionRequest) -> None:
@@ -136,7 +143,11 @@ def _cut(plan: Plan, options: SplitOptions, max_files: int) -> list[int]:
     """Return the row at which each split ends; RowOffset has no splits (drift.md B.5, B.23)."""
     match options.split_mode:
         case SplitMode.SIZE:
-            target = max(options.split_number or limits.DEFAULT_SPLIT_SIZE, limits.MIN_SPLIT_SIZE)
+            target = max(
+                options.split_number or limits.DEFAULT_SPLIT_SIZE,
+                limits.MIN_SPLIT_SIZE,
+                plan.raw_size // limits.MAX_SPLITS,
+            )
             return plans.split_by_size(
                 plan, target, cross_partition=options.cross_partition, max_files=max_files
             )
@@ -155,32 +166,26 @@ def get(
     project: Project, target: TableTarget, session_id: str, *, refresh: bool, principal: str
 ) -> ReadSessionResponse:
     """Return a session; ``refresh`` extends its life without listing files again (drift.md B.7)."""
-    with project.lake.database.write() if refresh else project.lake.database.read() as connection:
-        row = connection.execute(
-            select(store.read_session).where(store.read_session.c.session_id == session_id)
-        ).one_or_none()
-        session, expires_at = _known(project, target, row, session_id, principal)
-        now = datetime.now(UTC)
-        if expires_at + timedelta(seconds=project.settings.refresh_grace) < now:
-            raise _gone(target, session_id)
-        if refresh:
+    if refresh:
+        with project.lake.database.write() as connection:
+            session, _ = _load(connection, project, target, session_id, principal)
             expires_at = project.new_expiry()
             connection.execute(
                 update(store.read_session)
                 .where(store.read_session.c.session_id == session_id)
                 .values(expires_at=expires_at)
             )
-    status = SessionStatus.EXPIRED if expires_at < now else SessionStatus.NORMAL
-    return _response(session, expires_at, SessionStatus.NORMAL if refresh else status)
+        return _response(session, expires_at, SessionStatus.NORMAL)
+    with project.lake.database.read() as connection:
+        session, expires_at = _load(connection, project, target, session_id, principal)
+    expired = expires_at < datetime.now(UTC)
+    return _response(session, expires_at, SessionStatus.EXPIRED if expired else SessionStatus.NORMAL)
 
 
 def open_session(project: Project, target: TableTarget, session_id: str, principal: str) -> ReadSession:
     """Return a session that may be read now; an expired one raises ``InvalidSessionStatus``."""
     with project.lake.database.read() as connection:
-        row = connection.execute(
-            select(store.read_session).where(store.read_session.c.session_id == session_id)
-        ).one_or_none()
-    session, expires_at = _known(project, target, row, session_id, principal)
+        session, expires_at = _load(connection, project, target, session_id, principal)
     if expires_at < datetime.now(UTC):
         raise ConflictError(
             ErrorCode.INVALID_SESSION_STATUS,
@@ -190,13 +195,22 @@ def open_session(project: Project, target: TableTarget, session_id: str, princip
     return session
 
 
-def _known(
-    project: Project, target: TableTarget, row: AnyRow | None, session_id: str, principal: str
+def _load(
+    connection: Connection, project: Project, target: TableTarget, session_id: str, principal: str
 ) -> tuple[ReadSession, datetime]:
-    if row is None:
+    """Return a session of this table and when it expires; ``NoSuchObject`` once refreshing is too late."""
+    kept = store.read_session
+    this = kept.c.session_id == session_id
+    row = connection.execute(select(kept.c.principal, kept.c.expires_at).where(this)).one_or_none()
+    too_late = datetime.now(UTC) - timedelta(seconds=project.settings.refresh_grace)
+    if row is None or row.expires_at < too_late:
         raise _gone(target, session_id)
     check_owner(row.principal, principal, f"{target}, session {session_id}")
-    session = project.plans.get(session_id, lambda: msgspec.msgpack.decode(row.content, type=ReadSession))
+
+    def content() -> bytes:
+        return connection.execute(select(kept.c.content).where(this)).scalar_one()
+
+    session = project.plans.get(session_id, lambda: msgspec.msgpack.decode(content(), type=ReadSession))
     if session.table != f"{target.schema}.{target.table}".lower():
         raise _gone(target, session_id)
     return session, row.expires_at

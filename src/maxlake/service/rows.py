@@ -19,11 +19,10 @@ from maxlake.protocol.messages.read import (
     ReadAddress,
     ReadRowsRequest,
 )
-from maxlake.protocol.partitions import parse_partition_filter
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.arrow import ReadUnits
 from maxlake.service.project import Project
-from maxlake.service.read_sessions import ReadSession, open_session
+from maxlake.service.read_sessions import ReadSession, open_session, wanted_partitions
 
 
 @dataclass(frozen=True)
@@ -85,16 +84,14 @@ def _units(options: ArrowOptions) -> ReadUnits:
     return ReadUnits(datetime=options.datetime_unit, timestamp=options.timestamp_unit)
 
 
-def preview(project: Project, target: TableTarget, request: PreviewRequest, principal: str) -> RowStream:  # noqa: ARG001 - rights are checked per table here
+def preview(project: Project, target: TableTarget, request: PreviewRequest) -> RowStream:
     """Sample rows without a session (drift.md B.15)."""
     limit = limits.DEFAULT_PREVIEW_ROWS if request.limit is None else request.limit
     if limit < 1:
         raise invalid_argument(f"Limit must be positive, not {limit}")
     with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
-        wanted = parse_partition_filter(
-            [request.partition] if request.partition.strip() else [], table.partition_keys
-        )
+        wanted = wanted_partitions(table, [request.partition] if request.partition.strip() else [])
         plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
     columns = _ordered(table.columns.all_columns, request.columns, table_order=False)
     projection = Projection(columns, ReadUnits())

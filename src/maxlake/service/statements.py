@@ -13,22 +13,22 @@ from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
-from maxlake.protocol.partitions import PartitionSpec, resolve
+from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql import model
 from maxlake.protocol.sql.statements import parse_statement
 from maxlake.service.project import Project
 
 
-def run(project: Project, query: str, settings: Mapping[str, str], principal: str) -> str:
-    """Run one statement and return its result text, which is empty for definitions.
+def run(
+    connection: Connection, project: Project, query: str, settings: Mapping[str, str], principal: str
+) -> None:
+    """Run one statement in the caller's transaction.
 
     Raises ``ODPS-0130161`` for what cannot be parsed, and the catalog's own errors.
     """
     statement = parse_statement(query)
     default_schema = settings.get("odps.default.schema") or DEFAULT_SCHEMA
-    with project.lake.database.write() as connection:
-        _Runner(connection, project, default_schema, principal).run(statement)
-    return ""
+    _Runner(connection, project, default_schema, principal).run(statement)
 
 
 class _Runner:
@@ -126,7 +126,10 @@ class _Runner:
 
     def _keys(self, table: Table, specs: Sequence[PartitionSpec]) -> list[PartitionKey]:
         resolved = (resolve(spec, table.partition_keys, complete=True) for spec in specs)
-        return [tuple(partitions.canonical(table, values).values()) for values in resolved]
+        canonical = [partitions.canonical(table, values) for values in resolved]
+        for values in canonical:
+            hive_path(values)  # a value no path can carry is refused before anything is written
+        return [tuple(values.values()) for values in canonical]
 
     def _add_partitions(self, statement: model.AddPartitions) -> None:
         table = self._get(statement.table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, Table
 
 from maxlake.lake.database import Instant, metadata
 
@@ -21,6 +21,8 @@ write_session = Table(
     metadata,
     Column("session_id", String, primary_key=True),
     Column("table_id", BigInteger, nullable=False),
+    Column("table_name", String, nullable=False),
+    Column("table_path", String, nullable=False),
     Column("principal", String, nullable=False),
     Column("state", String, nullable=False),
     Column("partition", String, nullable=False),
@@ -45,23 +47,23 @@ stream = Table(
     Column("error_message", String, nullable=False, default=""),
 )
 
-#: One row a file a stream left; gone once the session is committed or aborted.
+#: One row a file a stream left, in order of arrival; gone once the session is committed or aborted.
 part = Table(
     "maxlake_part",
     metadata,
-    Column("session_id", String, nullable=False),
+    Column("session_id", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("stream_id", String, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    Index("maxlake_part_stream", "session_id", "stream_id"),
 )
 
-#: One row an acknowledged upload that carried a retry id, with the answer given (wire.md §3.4).
+#: One row an acknowledged upload that carried a retry id, with the answer given (wire.md §3.4);
+#: a stream's newer version forgets those of the older.
 upload = Table(
     "maxlake_upload",
     metadata,
     Column("session_id", String, primary_key=True),
+    Column("stream_id", String, primary_key=True),
     Column("retry_id", String, primary_key=True),
     Column("answer", LargeBinary, nullable=False),
 )
@@ -71,5 +73,6 @@ instance = Table(
     metadata,
     Column("instance_id", String, primary_key=True),
     Column("uuid", String, unique=True),
+    Column("ended_at", Instant, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )

@@ -62,7 +62,7 @@ def _described(connection: Connection, table: tables.Table) -> Table:
     )
 
 
-def get(project: Project, schema: str, name: str, principal: str) -> Table:  # noqa: ARG001 - every key may list
+def get(project: Project, schema: str, name: str) -> Table:
     """Return a table; raises ``NoSuchTable``."""
     with project.lake.database.read() as connection:
         return _described(connection, tables.get(connection, schema, name))
@@ -75,7 +75,6 @@ def list_tables(
     prefix: str,
     after: str,
     limit: int,
-    principal: str,  # noqa: ARG001
 ) -> list[Table]:
     """Return at most ``limit`` tables in name order, named ``prefix…`` and following ``after``."""
     with project.lake.database.read() as connection:
@@ -88,8 +87,6 @@ def list_partitions(
     schema: str,
     name: str,
     spec: PartitionSpec | None,
-    *,
-    principal: str,  # noqa: ARG001
 ) -> list[Partition]:
     """Return the partitions a partial spec matches (all without one), sorted."""
     with project.lake.database.read() as connection:
@@ -103,12 +100,12 @@ def list_partitions(
         ]
 
 
-def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec, principal: str) -> Partition:
+def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec) -> Partition:
     """Return one partition; raises ``NoSuchPartition``."""
     with project.lake.database.read() as connection:
         table = tables.get(connection, schema, name)
         resolve(spec, table.partition_keys, complete=True)
-    found = list_partitions(project, schema, name, spec, principal=principal)
+    found = list_partitions(project, schema, name, spec)
     if not found:
         raise NotFoundError(
             ErrorCode.NO_SUCH_PARTITION, f"partition {spec} does not exist", where=table.full_name

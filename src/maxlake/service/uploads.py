@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from maxlake.failpoints import Failpoint, reach
 from maxlake.lake.arrow_input import open_stream
-from maxlake.lake.parts import Upload
+from maxlake.lake.parts import Part, Upload
 from maxlake.protocol.enums import StreamState
-from maxlake.protocol.errors import BadRequestError
+from maxlake.protocol.errors import BadRequestError, MaxlakeError, invalid_argument
+from maxlake.protocol.limits import MAX_INT64, MAX_REQUEST_TOKEN
 from maxlake.protocol.messages.write import StreamAddress, WriteRowsRequest, WriteRowsResponse
+from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import store
+from maxlake.service import session_parts, store
 from maxlake.service.project import Project
 from maxlake.service.uploaded_rows import stored_batches
 from maxlake.service.write_sessions import load_writable
-from maxlake.service.write_streams import check_open, incomplete
+from maxlake.service.write_streams import check_open, find, incomplete, update_stream
 
 
 def write(
@@ -31,6 +34,10 @@ def write(
     An upload repeated under the same retry id is answered as the first time.
     """
     address = request.stream
+    if request.row_offset is not None:
+        raise invalid_argument("exactly-once uploads are not served yet: leave RowOffset out")
+    if len(request.retry_id) > MAX_REQUEST_TOKEN:
+        raise invalid_argument(f"a retry id has at most {MAX_REQUEST_TOKEN} characters")
     with project.lake.database.read() as connection:
         session = load_writable(connection, target, address.session_id, principal)
         answered = _answered(connection, request)
@@ -44,10 +51,11 @@ def write(
             for batch in stored_batches(session, reader):
                 upload.write(batch)
             checked.finish()
-            answer = _record(project, target, request, principal, upload, checked.byte_count)
+            parts = upload.finish()
     except BadRequestError as error:
         _fail(project, address, error)
         raise
+    answer = _record(project, target, request, principal, _Finished(upload, parts, checked.byte_count))
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
 
@@ -58,71 +66,63 @@ def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsRes
     answer = connection.execute(
         select(store.upload.c.answer).where(
             store.upload.c.session_id == request.stream.session_id,
+            store.upload.c.stream_id == request.stream.stream_id,
             store.upload.c.retry_id == request.retry_id,
         )
     ).scalar_one_or_none()
     return msgspec.msgpack.decode(answer, type=WriteRowsResponse) if answer else None
 
 
-def _next_position(connection: Connection, session_id: str) -> int:
-    """Positions only grow: parts of a replaced stream version leave gaps, never a place to fill."""
-    last = connection.execute(
-        select(func.max(store.part.c.position)).where(store.part.c.session_id == session_id)
-    ).scalar_one()
-    return 0 if last is None else last + 1
+@dataclass(frozen=True)
+class _Finished:
+    """An upload whose files are durable and not yet named by any row."""
+
+    upload: Upload
+    parts: list[Part]
+    byte_size: int
+
+    @property
+    def record_count(self) -> int:
+        return sum(part.record_count for part in self.parts)
 
 
 def _record(
-    project: Project,
-    target: TableTarget,
-    request: WriteRowsRequest,
-    principal: str,
-    upload: Upload,
-    byte_size: int,
+    project: Project, target: TableTarget, request: WriteRowsRequest, principal: str, finished: _Finished
 ) -> WriteRowsResponse:
-    """Make an upload durable and note its parts, provided that session and stream still take them."""
+    """Note the parts of an upload, provided that session and stream still take them."""
     address = request.stream
-    parts = upload.finish()
-    rows = sum(part.record_count for part in parts)
     with project.lake.database.write() as connection:
-        session = load_writable(connection, target, address.session_id, principal)
-        answered = _answered(connection, request)
-        if answered:  # the first attempt was still under way when this one began
-            upload.discard()
-            return answered
-        stream = check_open(connection, session, address)
+        # Only a refusal in here proves that no row names the files: after a COMMIT whose outcome is
+        # unknown they must stay.
+        try:
+            session = load_writable(connection, target, address.session_id, principal)
+            answered = _answered(connection, request)
+            stream = None if answered else check_open(connection, session, address)
+        except MaxlakeError:
+            finished.upload.discard()
+            raise
+        if answered or stream is None:  # the first attempt was still under way when this one began
+            finished.upload.discard()
+            return cast("WriteRowsResponse", answered)
+        rows = stream.record_count + finished.record_count
         answer = WriteRowsResponse(
-            commit_message=f"{address.stream_id}.{address.stream_version}:{stream.record_count + rows}",
-            record_count=rows,
-            warning_message=incomplete(request.count, rows),
+            commit_message=f"{address.stream_id}.{address.stream_version}:{rows}",
+            record_count=finished.record_count,
+            warning_message=incomplete(request.count, finished.record_count),
         )
-        first = _next_position(connection, address.session_id)
-        for position, part in enumerate(parts, first):
-            connection.execute(
-                insert(store.part).values(
-                    session_id=address.session_id,
-                    stream_id=address.stream_id,
-                    version=address.stream_version,
-                    position=position,
-                    content=msgspec.msgpack.encode(part),
-                )
-            )
-        connection.execute(
-            update(store.stream)
-            .where(
-                store.stream.c.session_id == address.session_id,
-                store.stream.c.stream_id == address.stream_id,
-            )
-            .values(
-                record_count=stream.record_count + rows,
-                declared_count=stream.declared_count + request.count,
-                byte_size=stream.byte_size + byte_size,
-            )
+        session_parts.add(connection, address, finished.parts)
+        update_stream(
+            connection,
+            address,
+            record_count=rows,
+            declared_count=min(stream.declared_count + request.count, MAX_INT64),
+            byte_size=stream.byte_size + finished.byte_size,
         )
         if request.retry_id:
             connection.execute(
                 insert(store.upload).values(
                     session_id=address.session_id,
+                    stream_id=address.stream_id,
                     retry_id=request.retry_id,
                     answer=msgspec.msgpack.encode(answer),
                 )
@@ -133,14 +133,18 @@ def _record(
 
 
 def _fail(project: Project, address: StreamAddress, error: BadRequestError) -> None:
+    """Put an open stream into ERROR; a closed or replaced one keeps what it has."""
     with project.lake.database.write() as connection:
-        connection.execute(
-            update(store.stream)
-            .where(
-                store.stream.c.session_id == address.session_id,
-                store.stream.c.stream_id == address.stream_id,
-                store.stream.c.version == address.stream_version,
-                store.stream.c.state == StreamState.OPEN,
-            )
-            .values(state=StreamState.ERROR, error_code=error.code, error_message=str(error))
+        row = find(connection, address)
+        if row is None or row.version != address.stream_version:
+            return
+        if not WRITE_STREAM.allows(StreamState(row.state), StreamEvent.FAIL):
+            return
+        update_stream(
+            connection,
+            address,
+            state=StreamState.ERROR,
+            error_code=error.code,
+            # PostgreSQL's text holds no NUL, and the text may quote what was uploaded.
+            error_message=str(error).replace("\0", ""),
         )

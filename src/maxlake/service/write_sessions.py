@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from maxlake.failpoints import Failpoint, reach
 from maxlake.lake import commits, partitions, tables
+from maxlake.lake.database import AnyRow
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
@@ -33,10 +34,10 @@ from maxlake.protocol.messages.write import (
     GetWriteSessionResponse,
     StreamInfo,
 )
-from maxlake.protocol.partitions import parse_partition_spec, resolve
+from maxlake.protocol.partitions import hive_path, parse_partition_spec, resolve
 from maxlake.protocol.states import WRITE_SESSION, SessionEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import store
+from maxlake.service import expiry, session_parts, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
@@ -61,16 +62,22 @@ def create(
     project: Project, target: TableTarget, request: CreateWriteSessionRequest, principal: str
 ) -> CreateWriteSessionResponse:
     """Open a session; raises ``InvalidArgument`` for a partition spec the table does not have."""
-    overwrite = decode_flag(request.flags.get("overwrite", False), "overwrite")
+    if request.partition_spec is not None:
+        raise invalid_argument("the block protocol is not served yet: write with WriteMode=Batch")
+    overwrite = decode_flag(request.flags.get("overwrite", request.overwrite), "overwrite")
     session_id = new_id()
+    expiry.sweep(project)
     with project.lake.database.write() as connection:
         table = tables.get(connection, target.schema, target.table)
         spec = parse_partition_spec(request.partial_partition_spec)
         values = partitions.canonical(table, resolve(spec, table.partition_keys, complete=False))
+        hive_path(values)  # a value no path can carry is refused before anything is written
         connection.execute(
             insert(store.write_session).values(
                 session_id=session_id,
                 table_id=table.table_id,
+                table_name=table.full_name,
+                table_path=str(table.path),
                 principal=principal,
                 state=WriteSessionState.NORMAL,
                 partition=msgspec.json.encode(values).decode(),
@@ -81,19 +88,30 @@ def create(
     return CreateWriteSessionResponse(session_id=session_id)
 
 
-def load(connection: Connection, target: TableTarget, session_id: str, principal: str) -> WriteSession:
-    """Return a session of this table; raises ``NoSuchObject`` for other ids, ``NoSuchTable`` if dropped."""
-    table = tables.get(connection, target.schema, target.table)
+def _row(connection: Connection, target: TableTarget, session_id: str, principal: str) -> AnyRow:
     row = connection.execute(
         select(store.write_session).where(store.write_session.c.session_id == session_id)
     ).one_or_none()
-    if row is None or row.table_id != table.table_id:
+    if row is None or row.table_name != f"{target.schema}.{target.table}".lower():
         raise NotFoundError(
             ErrorCode.NO_SUCH_OBJECT,
             f"there is no write session {session_id!r}; create one with TableCreateWriteSession",
             where=str(target),
         )
     check_owner(row.principal, principal, f"{target}, session {session_id}")
+    return row
+
+
+def load(connection: Connection, target: TableTarget, session_id: str, principal: str) -> WriteSession:
+    """Return a session of this table; ``NoSuchObject`` for other ids, ``NoSuchTable`` if it was dropped."""
+    row = _row(connection, target, session_id, principal)
+    table = tables.get_by_id(connection, row.table_id)
+    if table is None:
+        raise NotFoundError(
+            ErrorCode.NO_SUCH_TABLE,
+            "the table this session writes to was dropped; abort the session",
+            where=f"{target}, session {session_id}",
+        )
     return WriteSession(
         session_id=session_id,
         table=table,
@@ -102,6 +120,16 @@ def load(connection: Connection, target: TableTarget, session_id: str, principal
         overwrite=row.overwrite,
         expires_at=row.expires_at,
     )
+
+
+def load_unaborted(
+    connection: Connection, target: TableTarget, session_id: str, principal: str
+) -> WriteSession:
+    """Return a session to look at; an aborted one is gone (drift.md B.13)."""
+    session = load(connection, target, session_id, principal)
+    if session.state is WriteSessionState.ABORTED:
+        raise NotFoundError(ErrorCode.NO_SUCH_OBJECT, "the write session was aborted", where=session.where)
+    return session
 
 
 def load_writable(
@@ -127,13 +155,9 @@ def check_not_expired(session: WriteSession) -> None:
 
 
 def get(project: Project, target: TableTarget, session_id: str, principal: str) -> GetWriteSessionResponse:
-    """List the streams of a session; an aborted one is gone (drift.md B.13)."""
+    """List the streams of a session, in order of creation."""
     with project.lake.database.read() as connection:
-        session = load(connection, target, session_id, principal)
-        if session.state is WriteSessionState.ABORTED:
-            raise NotFoundError(
-                ErrorCode.NO_SUCH_OBJECT, "the write session was aborted", where=session.where
-            )
+        load_unaborted(connection, target, session_id, principal)
         return GetWriteSessionResponse(
             streams=tuple(
                 StreamInfo(stream_id=row.stream_id, stream_version=row.version, status=StreamState(row.state))
@@ -154,8 +178,6 @@ def commit(
     Raises ``InvalidStreamStatus`` while a stream in scope is open or failed, ``InvalidSessionStatus`` after
     abort or expiry.
     """
-    if len(request.stream_ids) != len(request.stream_versions):
-        raise invalid_argument("StreamIds and StreamVersions must have the same length")
     with project.lake.database.write() as connection:
         session = load(connection, target, session_id, principal)
         after = WRITE_SESSION.step(
@@ -166,10 +188,10 @@ def commit(
         check_not_expired(session)
         parts, discarded = _committed_parts(connection, session, request)
         commits.commit(connection, session.table, parts, replaced=_replaced(session, parts))
-        _finish(connection, session, after)
+        _finish(connection, session_id, after)
         reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
     reach(Failpoint.AFTER_COMMIT_TRANSACTION)
-    remove_files(project, session.table, discarded)
+    session_parts.remove_files(project.lake.data, session.table.path, discarded)
     reach(Failpoint.BEFORE_COMMIT_ANSWER)
     return CommitResponse()
 
@@ -184,17 +206,14 @@ def _committed_parts(
         .order_by(store.stream.c.position)
     ).all()
     known = {(row.stream_id, row.version) for row in streams}
-    asked = {
-        (str(stream_id), version)
-        for stream_id, version in zip(request.stream_ids, request.stream_versions, strict=True)
-    }
-    if asked - known:
+    asked = _asked(request)
+    if asked is not None and asked - known:
         raise NotFoundError(
             ErrorCode.NO_SUCH_OBJECT,
             f"the session has no stream (id, version) {sorted(asked - known)[0]}",
             where=session.where,
         )
-    scope = asked or known
+    scope = known if asked is None else asked
     unfit = [
         f"{row.stream_id} is {row.state}"
         for row in streams
@@ -211,18 +230,18 @@ def _committed_parts(
     discarded: list[Part] = []
     for row in streams:
         into = chosen if (row.stream_id, row.version) in scope else discarded
-        into.extend(stream_parts(connection, session.session_id, row.stream_id))
+        into.extend(session_parts.of_stream(connection, session.session_id, row.stream_id))
     return chosen, discarded
 
 
-def stream_parts(connection: Connection, session_id: str, stream_id: str) -> list[Part]:
-    """Return the parts of the newest version of a stream, in order of arrival."""
-    rows = connection.execute(
-        select(store.part.c.content)
-        .where(store.part.c.session_id == session_id, store.part.c.stream_id == stream_id)
-        .order_by(store.part.c.position)
-    ).scalars()
-    return [msgspec.msgpack.decode(content, type=Part) for content in rows]
+def _asked(request: CommitRequest) -> set[tuple[str, int]] | None:
+    """Return the (id, version) pairs to commit, None for every closed stream; an empty list is none."""
+    if request.stream_ids is None and request.stream_versions is None:
+        return None
+    ids, versions = request.stream_ids or (), request.stream_versions or ()
+    if len(ids) != len(versions):
+        raise invalid_argument("StreamIds and StreamVersions must have the same length")
+    return {(str(stream_id), version) for stream_id, version in zip(ids, versions, strict=True)}
 
 
 def _replaced(session: WriteSession, parts: Sequence[Part]) -> Collection[PartitionKey]:
@@ -235,41 +254,35 @@ def _replaced(session: WriteSession, parts: Sequence[Part]) -> Collection[Partit
     return {part.key for part in parts}
 
 
-def _finish(connection: Connection, session: WriteSession, state: WriteSessionState) -> None:
+def _finish(connection: Connection, session_id: str, state: WriteSessionState) -> None:
     connection.execute(
         update(store.write_session)
-        .where(store.write_session.c.session_id == session.session_id)
+        .where(store.write_session.c.session_id == session_id)
         .values(state=state, finished_at=datetime.now(UTC))
     )
-    for kind in (store.part, store.upload):
-        connection.execute(delete(kind).where(kind.c.session_id == session.session_id))
+    session_parts.drop_session(connection, session_id)
 
 
 def abort(project: Project, target: TableTarget, session_id: str, principal: str) -> Empty:
-    """Drop everything the session uploaded; harmless to repeat, refused after commit (drift.md B.13)."""
+    """Drop everything the session uploaded; harmless to repeat, refused after commit (drift.md B.13).
+
+    Works for expired sessions, and after the table was dropped.
+    """
     with project.lake.database.write() as connection:
-        session = load(connection, target, session_id, principal)
+        row = _row(connection, target, session_id, principal)
+        state = WriteSessionState(row.state)
         after = WRITE_SESSION.step(
-            session.state, SessionEvent.ABORT, where=session.where, hint="its rows are visible already"
+            state,
+            SessionEvent.ABORT,
+            where=f"{target}, write session {session_id}",
+            hint="its rows are visible already",
         )
-        if session.state is after:
+        if state is after:
             return Empty()
-        discarded = [
-            part
-            for row in connection.execute(
-                select(store.stream.c.stream_id).where(store.stream.c.session_id == session_id)
-            )
-            for part in stream_parts(connection, session_id, row.stream_id)
-        ]
-        _finish(connection, session, after)
-    remove_files(project, session.table, discarded)
+        discarded = session_parts.of_session(connection, session_id)
+        _finish(connection, session_id, after)
+    session_parts.remove_files(project.lake.data, PurePosixPath(row.table_path), discarded)
     return Empty()
-
-
-def remove_files(project: Project, table: Table, parts: Sequence[Part]) -> None:
-    """Remove files nobody refers to any more; what a crash leaves of them is collected later."""
-    for part in parts:
-        Path(project.lake.data / table.path / part.path).unlink(missing_ok=True)
 
 
 def check_rows_have_partition(session: WriteSession, uploaded: Collection[str]) -> None:

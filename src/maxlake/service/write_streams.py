@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from maxlake.lake import tables
 from maxlake.lake.database import AnyRow
@@ -19,6 +18,7 @@ from maxlake.protocol.errors import (
     NotFoundError,
     invalid_argument,
 )
+from maxlake.protocol.limits import MAX_INT64, MAX_STREAMS
 from maxlake.protocol.messages.schema import WriteSchema
 from maxlake.protocol.messages.write import (
     CloseStreamResponse,
@@ -28,15 +28,9 @@ from maxlake.protocol.messages.write import (
 )
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import store
+from maxlake.service import session_parts, store
 from maxlake.service.project import Project
-from maxlake.service.write_sessions import (
-    WriteSession,
-    load,
-    load_writable,
-    remove_files,
-    stream_parts,
-)
+from maxlake.service.write_sessions import WriteSession, load_unaborted, load_writable
 
 #: Stream ids become part of file names.
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -51,7 +45,8 @@ def where_of(session: WriteSession, address: StreamAddress) -> str:
     return f"{session.where}, stream {address.stream_id} version {address.stream_version}"
 
 
-def _row(connection: Connection, address: StreamAddress) -> AnyRow | None:
+def find(connection: Connection, address: StreamAddress) -> AnyRow | None:
+    """Return the row of a stream id, whatever its version."""
     return connection.execute(
         select(store.stream).where(
             store.stream.c.session_id == address.session_id, store.stream.c.stream_id == address.stream_id
@@ -60,8 +55,8 @@ def _row(connection: Connection, address: StreamAddress) -> AnyRow | None:
 
 
 def current(connection: Connection, session: WriteSession, address: StreamAddress) -> AnyRow:
-    """Return the stream row; raises ``NoSuchObject`` for an unknown or superseded (id, version)."""
-    row = _row(connection, address)
+    """Return the row of an (id, version); raises ``NoSuchObject``, or a conflict if it was replaced."""
+    row = find(connection, address)
     if row is None or row.version < address.stream_version:
         raise NotFoundError(
             ErrorCode.NO_SUCH_OBJECT,
@@ -79,6 +74,8 @@ def current(connection: Connection, session: WriteSession, address: StreamAddres
 
 def create(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamSchema:
     """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14)."""
+    if address.stream_version > MAX_INT64:
+        raise invalid_argument(f"StreamVersion is at most {MAX_INT64}, not {address.stream_version}")
     if not _STREAM_ID.fullmatch(address.stream_id):
         raise invalid_argument(
             f"StreamId {address.stream_id!r} must be 1 to 64 letters, digits, '_', '-' or '.'"
@@ -86,29 +83,23 @@ def create(project: Project, target: TableTarget, address: StreamAddress, princi
     dropped: list[Part] = []
     with project.lake.database.write() as connection:
         session = load_writable(connection, target, address.session_id, principal)
-        row = _row(connection, address)
+        row = find(connection, address)
         if row is None:
             connection.execute(
                 insert(store.stream).values(
                     session_id=address.session_id,
                     stream_id=address.stream_id,
                     version=address.stream_version,
-                    position=_count(connection, store.stream, address.session_id),
+                    position=_new_position(connection, session),
                     state=StreamState.OPEN,
                 )
             )
         elif row.version < address.stream_version:
-            dropped = stream_parts(connection, address.session_id, address.stream_id)
+            dropped = session_parts.of_stream(connection, address.session_id, address.stream_id)
             _replace(connection, address)
-        else:
-            current(connection, session, address)
-            WRITE_STREAM.step(
-                StreamState(row.state),
-                StreamEvent.WRITE,
-                where=where_of(session, address),
-                hint="create it again with a higher version",
-            )
-    remove_files(project, session.table, dropped)
+        else:  # the answer to the first call may have been lost
+            check_open(connection, session, address)
+    session_parts.remove_files(project.lake.data, session.table.path, dropped)
     return StreamSchema(
         table_schema=_schema_of(session.table),
         table_id=str(session.table.table_id),
@@ -116,37 +107,45 @@ def create(project: Project, target: TableTarget, address: StreamAddress, princi
     )
 
 
-def _count(connection: Connection, kind: Any, session_id: str) -> int:
-    return connection.execute(
-        select(func.count()).select_from(kind).where(kind.c.session_id == session_id)
+def _new_position(connection: Connection, session: WriteSession) -> int:
+    count = connection.execute(
+        select(func.count()).select_from(store.stream).where(store.stream.c.session_id == session.session_id)
     ).scalar_one()
+    if count >= MAX_STREAMS:
+        raise invalid_argument(
+            f"a write session has at most {MAX_STREAMS} streams; open another", where=session.where
+        )
+    return count
 
 
 def _replace(connection: Connection, address: StreamAddress) -> None:
-    connection.execute(
-        delete(store.part).where(
-            store.part.c.session_id == address.session_id, store.part.c.stream_id == address.stream_id
-        )
+    session_parts.drop_stream(connection, address)
+    update_stream(
+        connection,
+        address,
+        version=address.stream_version,
+        state=StreamState.OPEN,
+        record_count=0,
+        declared_count=0,
+        byte_size=0,
+        error_code="",
+        error_message="",
     )
+
+
+def update_stream(connection: Connection, address: StreamAddress, **changes: object) -> None:
+    """Change columns of a stream's row."""
     connection.execute(
         update(store.stream)
         .where(store.stream.c.session_id == address.session_id, store.stream.c.stream_id == address.stream_id)
-        .values(
-            version=address.stream_version,
-            state=StreamState.OPEN,
-            record_count=0,
-            declared_count=0,
-            byte_size=0,
-            error_code="",
-            error_message="",
-        )
+        .values(**changes)
     )
 
 
 def get(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamStatus:
     """Tell how far a stream has come."""
     with project.lake.database.read() as connection:
-        session = load(connection, target, address.session_id, principal)
+        session = load_unaborted(connection, target, address.session_id, principal)
         row = current(connection, session, address)
     return StreamStatus(
         status=StreamState(row.state),
@@ -183,7 +182,7 @@ def close(
 ) -> CloseStreamResponse:
     """Close a stream; repeating it is harmless, a failed stream stays failed."""
     with project.lake.database.write() as connection:
-        session = load(connection, target, address.session_id, principal)
+        session = load_unaborted(connection, target, address.session_id, principal)
         row = current(connection, session, address)
         after = WRITE_STREAM.step(
             StreamState(row.state),
@@ -192,18 +191,11 @@ def close(
             hint=f"{row.error_code}: {row.error_message}; write it again with a higher version",
         )
         if after is not StreamState(row.state):
-            connection.execute(
-                update(store.stream)
-                .where(
-                    store.stream.c.session_id == address.session_id,
-                    store.stream.c.stream_id == address.stream_id,
-                )
-                .values(state=after)
-            )
+            update_stream(connection, address, state=after)
     return CloseStreamResponse(warning_message=incomplete(row.declared_count, row.record_count))
 
 
-def write_schema(project: Project, target: TableTarget, principal: str) -> WriteSchema:  # noqa: ARG001 - rights are checked per table here
+def write_schema(project: Project, target: TableTarget) -> WriteSchema:
     """Return the schema uploads must fit (wire.md §9.5)."""
     with project.lake.database.read() as connection:
         return _schema_of(tables.get(connection, target.schema, target.table))

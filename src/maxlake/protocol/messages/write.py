@@ -17,6 +17,9 @@ class CreateWriteSessionRequest(Message, frozen=True, kw_only=True):
 
     partial_partition_spec: str = ""
     flags: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    overwrite: bool | str = False
+    #: Only the block protocol names the partition so (wire.md §8.2).
+    partition_spec: str | None = None
 
 
 class CreateWriteSessionResponse(Message, frozen=True, kw_only=True):
@@ -93,10 +96,10 @@ class WriteRowsResponse(Message, frozen=True, kw_only=True):
 
 
 class CommitRequest(Message, frozen=True, kw_only=True):
-    """Which (id, version) pairs to commit; both empty = every closed stream (wire.md §8.5)."""
+    """Which (id, version) pairs to commit; neither given = every closed stream (wire.md §8.5)."""
 
-    stream_ids: tuple[int | str, ...] = ()
-    stream_versions: tuple[int, ...] = ()
+    stream_ids: tuple[int | str, ...] | None = None
+    stream_versions: tuple[int, ...] | None = None
 
 
 class CommitResponse(Message, frozen=True, kw_only=True):

@@ -1,0 +1,48 @@
+"""The end of what nobody comes back for: sessions past their time, and the memory of finished ones.
+
+Files are removed only here and by abort, and only those of uploads that were never committed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+
+from sqlalchemy import delete, select
+
+from maxlake.lake.parts import Part
+from maxlake.protocol.enums import WriteSessionState
+from maxlake.protocol.limits import FINISHED_SESSION_MEMORY
+from maxlake.service import session_parts, store
+from maxlake.service.project import Project
+
+
+def sweep(project: Project) -> None:
+    """Forget what is past its time, unless that was done a moment ago (drift.md B.7)."""
+    if project.sweeping.due():
+        forget(project, datetime.now(UTC))
+
+
+def forget(project: Project, now: datetime) -> None:
+    """Forget read sessions past their grace, abandoned write sessions, and finished ones after 30 days."""
+    gone = now - timedelta(seconds=project.settings.refresh_grace)
+    finished = now - timedelta(seconds=FINISHED_SESSION_MEMORY)
+    removed: list[tuple[PurePosixPath, list[Part]]] = []
+    session = store.write_session
+    with project.lake.database.write() as connection:
+        connection.execute(delete(store.read_session).where(store.read_session.c.expires_at < gone))
+        connection.execute(delete(store.instance).where(store.instance.c.ended_at < finished))
+        ended = connection.execute(
+            select(session.c.session_id, session.c.table_path).where(
+                ((session.c.state == WriteSessionState.NORMAL) & (session.c.expires_at < gone))
+                | (session.c.finished_at < finished)
+            )
+        ).all()
+        for row in ended:
+            parts = session_parts.of_session(connection, row.session_id)
+            removed.append((PurePosixPath(row.table_path), parts))
+            session_parts.drop_session(connection, row.session_id)
+            for kind in (store.stream, session):
+                connection.execute(delete(kind).where(kind.c.session_id == row.session_id))
+    for table_path, parts in removed:
+        session_parts.remove_files(project.lake.data, table_path, parts)
