@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from maxlake.lake import durable
 from maxlake.lake.partitions import PartitionKey
-from maxlake.lake.statistics import ColumnStatistics, file_statistics
+from maxlake.lake.statistics import ColumnStatistics, bounded_leaves, file_statistics
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_PARTITIONS_PER_WRITE
@@ -65,7 +65,7 @@ def storage_schema(table: Table) -> pa.Schema:
 class _PartWriter:
     """One file being written."""
 
-    def __init__(self, data: Path, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, data: Path, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
         self._data = data
         self.path = path
         self.buffered: list[pa.RecordBatch] = []
@@ -82,6 +82,7 @@ class _PartWriter:
             dictionary_pagesize_limit=DICTIONARY_BYTES,
             # Integers up to 18 digits decode several times as fast as byte strings.
             store_decimal_as_integer=True,
+            write_statistics=bounded,
             write_page_checksum=True,
             metadata_collector=self._footers,
         )
@@ -144,6 +145,7 @@ class Upload:
         self._table = table
         self._name = name
         self._schema = storage_schema(table)
+        self._bounded = bounded_leaves(self._schema)
         self._writers: dict[PartitionKey, _PartWriter] = {}
         self._finished = False
         self.record_count = 0
@@ -181,7 +183,7 @@ class Upload:
                 f"one upload may write {MAX_PARTITIONS_PER_WRITE} partitions; send the others in another",
                 where=self._table.full_name,
             )
-        return _PartWriter(self._data, self._directory / self._path(key), self._schema)
+        return _PartWriter(self._data, self._directory / self._path(key), self._schema, self._bounded)
 
     def _path(self, key: PartitionKey) -> str:
         directory = hive_path(self._values(key))

@@ -5,7 +5,6 @@ Only top-level columns get bounds; what is missing counts as unknown, never as e
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any
@@ -24,14 +23,30 @@ _TICKS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True, array_like=True):
-    """Bounds of one column of one file; ``column_id`` is the Parquet field id, sizes in bytes."""
+    """Bounds of one column of one file; ``column_id`` is the Parquet field id, sizes in bytes.
+
+    None is unknown.
+    """
 
     column_id: int
     size: int
-    value_count: int
-    null_count: int
+    value_count: int | None
+    null_count: int | None
     minimum: str | None
     maximum: str | None
+
+
+def bounded_leaves(schema: pa.Schema) -> list[str]:
+    """Return the paths of the Parquet columns that get statistics: all but float and double.
+
+    NaN counts as larger than every number in SQL, but is left out of the bounds in a Parquet footer, by
+    which readers then skip rows they should have read (design.md P7).
+    """
+    sample = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sample)
+    columns = pq.read_metadata(pa.BufferReader(sample.getvalue())).schema
+    leaves = [columns.column(index) for index in range(len(columns))]
+    return [leaf.path for leaf in leaves if leaf.physical_type not in ("FLOAT", "DOUBLE")]
 
 
 def file_statistics(
@@ -49,7 +64,8 @@ def file_statistics(
 def _column_statistics(
     footer: pq.FileMetaData, position: int, field: pa.Field, field_id: int
 ) -> ColumnStatistics:
-    size = nulls = values = 0
+    size = values = 0
+    nulls: int | None = 0
     minima: list[Any] = []
     maxima: list[Any] = []
     complete = True
@@ -58,8 +74,8 @@ def _column_statistics(
         size += chunk.total_compressed_size
         values += chunk.num_values
         found = chunk.statistics
-        if found is None or not found.has_null_count:
-            complete = False
+        if found is None or not found.has_null_count or nulls is None:
+            complete, nulls = False, None
             continue
         nulls += found.null_count
         if found.has_min_max:
@@ -71,7 +87,7 @@ def _column_statistics(
     if complete and minima:
         key = _order(field.type)
         bounds = (_text(min(minima, key=key), field.type), _text(max(maxima, key=key), field.type))
-    return ColumnStatistics(field_id, size, values - nulls, nulls, *bounds)
+    return ColumnStatistics(field_id, size, None if nulls is None else values - nulls, nulls, *bounds)
 
 
 def _order(kind: pa.DataType) -> Any:
@@ -88,8 +104,6 @@ def _text(raw: Any, kind: pa.DataType) -> str | None:  # noqa: PLR0911 - one lin
         return str(int(raw))
     if pa.types.is_integer(kind):
         return str(raw)
-    if pa.types.is_floating(kind):
-        return None if math.isnan(raw) else repr(raw)
     if pa.types.is_decimal(kind):
         return f"{Decimal(_decimal_value(raw)).scaleb(-kind.scale, _WIDE):f}"
     if pa.types.is_date32(kind):
