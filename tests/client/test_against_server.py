@@ -134,6 +134,21 @@ def test_parallel_streams_and_splits(client: StorageApiArrowClient, compression:
     assert client.get_read_session(reading.session_id, refresh=True).session_status is SessionStatus.NORMAL
 
 
+def test_a_writer_finished_without_a_batch_wrote_no_rows(client: StorageApiArrowClient) -> None:
+    session = client.create_write_session("pt=a").session_id
+    write_stream(client, session, 0, [])
+    write_stream(client, session, 1, [batch(0, 3)])
+    client.commit_write_session(session)
+    assert client.create_read_session().record_count == 3
+
+
+def test_a_commit_of_no_streams_publishes_nothing(client: StorageApiArrowClient) -> None:
+    session = client.create_write_session("pt=a").session_id
+    write_stream(client, session, 0, [batch(0, 3)])
+    client.commit_write_session(session, [], [])
+    assert client.create_read_session().record_count == 0
+
+
 def test_rows_by_offset(client: StorageApiArrowClient) -> None:
     load(client, "a", [batch(0, 1000)])
     by_row = SplitOptions(split_mode=SplitOptions.SplitMode.ROW_OFFSET)

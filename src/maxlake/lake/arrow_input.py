@@ -79,6 +79,15 @@ class CheckedStream:
         self.byte_count += len(piece)
         return piece
 
+    def is_empty(self) -> bool:
+        """Tell, before anything was read, whether the source holds no byte."""
+        first = self._source.read(1)
+        if not first:
+            self._ended = True
+            return True
+        self._pending.extend(map(memoryview, self._next_message(first)))
+        return False
+
     def readable(self) -> bool:
         """Tell pyarrow that this is a source."""
         return True
@@ -90,9 +99,12 @@ class CheckedStream:
         if self._source.read(1):
             raise _error("bytes follow the end of the Arrow stream")
 
-    def _next_message(self) -> list[bytes]:
-        """Return the parts of the next message: marker (not in the oldest form), length, metadata, body."""
-        parts = [self._exactly(4)]
+    def _next_message(self, first: bytes = b"") -> list[bytes]:
+        """Return the parts of the next message: marker (not in the oldest form), length, metadata, body.
+
+        ``first`` is what was read of it already.
+        """
+        parts = [first + self._exactly(4 - len(first))]
         if parts[0] == _CONTINUATION:
             parts.append(self._exactly(4))
         (length,) = struct.unpack("<i", parts[-1])
@@ -233,10 +245,13 @@ def _records(table: FlatTable, slot: int, form: str) -> Iterator[tuple[int, ...]
 def open_stream(source: BinaryIO) -> tuple[pa.RecordBatchReader, CheckedStream]:
     """Open an uploaded IPC stream. Batches still have to be validated by :func:`validated`.
 
+    No bytes at all are no rows: so documented clients send a writer that was finished without a batch.
     Raises BadRequestError: DATA_ERROR, or SCHEMA_MISMATCH for more columns than a table can have; a
     ConnectionError of the source is passed on.
     """
     stream = CheckedStream(source)
+    if stream.is_empty():
+        return pa.RecordBatchReader.from_batches(pa.schema([]), []), stream
     try:
         reader = pa.ipc.open_stream(pa.PythonFile(stream, mode="r"))
         for field in reader.schema:

@@ -24,11 +24,13 @@ def stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Itera
     """Yield uploaded batches as the table stores them: columns matched by name, missing ones null."""
     table = session.table
     uploaded = _positions(table, reader.schema)
-    check_rows_have_partition(session, uploaded.keys())
+    if uploaded:
+        check_rows_have_partition(session, uploaded.keys())
     schema = storage_schema(table)
     data_columns = [(column, False) for column in table.columns.columns]
     partition_columns = [(column, True) for column in table.columns.partition_columns]
     for batch in map(months_as_int32, validated(reader)):
+        check_rows_have_partition(session, uploaded.keys())
         arrays: list[pa.Array] = []
         size = 0
         for column, partition in (*data_columns, *partition_columns):
