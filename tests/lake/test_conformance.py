@@ -163,7 +163,8 @@ def check_splits(lake: Lake, read: pa.Table, plan: plans.Plan, projection: Proje
         assert repr(joined.to_pylist()) == repr(read.to_pylist())
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.slow)])
 def test_everything_accepted_reads_back_equal(
     examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader
 ) -> None:
