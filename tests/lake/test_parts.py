@@ -138,3 +138,30 @@ def test_many_short_runs_keep_their_order(lake: Lake) -> None:
             place = sum(number < 1010 for number in wanted)
             wanted[place:place] = [-1] * 3000
         assert read == wanted
+
+
+# -- row groups -------------------------------------------------------------------------------------
+
+
+def row_groups(lake: Lake, table: Table, *batches: pa.RecordBatch) -> list[int]:
+    with Upload(lake.data, table, "u") as upload:
+        for batch in batches:
+            upload.write(batch)
+        (part,) = upload.finish()
+    footer = pq.read_metadata(lake.data / table.path / part.path)
+    return [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
+
+
+def test_row_groups_are_full_but_for_the_last(lake: Lake) -> None:
+    table = make_table(lake, a="bigint")
+    batches = [rows(table, a=list(range(50_000))) for _ in range(6)]
+    assert row_groups(lake, table, *batches) == [131_072, 131_072, 300_000 - 2 * 131_072]
+
+
+def test_row_groups_of_wide_rows_hold_fewer_of_them(lake: Lake, monkeypatch) -> None:
+    table = make_table(lake, a="string")
+    monkeypatch.setattr(parts, "ROW_GROUP_BYTES", MIB)
+    groups = row_groups(lake, table, rows(table, a=["x" * 1024] * 5000))
+    assert sum(groups) == 5000
+    assert len(set(groups[:-1])) == 1
+    assert 900 < groups[0] <= 1024

@@ -99,7 +99,7 @@ class _PartWriter:
         self.buffered_bytes += batch.get_total_buffer_size()
         self.raw_size += batch.nbytes
         if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
-            self.flush()
+            self._write_full_groups()
 
     def _join_short(self) -> None:
         """Short runs cost more in objects than in rows."""
@@ -107,13 +107,32 @@ class _PartWriter:
             self.buffered.append(pa.concat_batches(self._short))
         self._short = []
 
+    def _write_full_groups(self) -> None:
+        """Write the row groups that are complete by rows or bytes, and keep the rows after them."""
+        self._join_short()
+        table = pa.Table.from_batches(self.buffered)
+        rows = min(ROW_GROUP_ROWS, max(1, table.num_rows * ROW_GROUP_BYTES // max(table.nbytes, 1)))
+        # Few rows may hold many bytes: slices of a batch hold all of it.
+        full = table.num_rows // rows * rows or table.num_rows
+        self._write(table.slice(0, full), rows)
+        self._hold(table.slice(full).to_batches())
+
     def flush(self) -> None:
+        """Write all that is held back."""
         self._join_short()
         if self.buffered:
-            self._writer.write_table(pa.Table.from_batches(self.buffered), row_group_size=ROW_GROUP_ROWS)
-            self.record_count += self.buffered_rows
-        self.buffered = []
-        self.buffered_rows = self.buffered_bytes = 0
+            self._write(pa.Table.from_batches(self.buffered), ROW_GROUP_ROWS)
+        self._hold([])
+
+    def _write(self, table: pa.Table, rows_per_group: int) -> None:
+        if table.num_rows:
+            self._writer.write_table(table, row_group_size=rows_per_group)
+            self.record_count += table.num_rows
+
+    def _hold(self, batches: list[pa.RecordBatch]) -> None:
+        self.buffered = batches
+        self.buffered_rows = sum(batch.num_rows for batch in batches)
+        self.buffered_bytes = sum(batch.get_total_buffer_size() for batch in batches)
 
     def finish(self) -> pq.FileMetaData:
         self.flush()

@@ -133,7 +133,8 @@ def _refuse_foreign_changes(connection: Connection, table: Table) -> None:
 def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: int) -> list[int]:
     """Cut a plan into splits of about ``target`` raw bytes; return the row at which each ends.
 
-    Cuts fall on row groups where they can. ``max_files`` 0 means no limit (drift.md B.23).
+    Cuts fall on row groups where these are not larger than the target. ``max_files`` 0 means no limit
+    (drift.md B.23).
     """
     ends: list[int] = []
     row = held = files = 0
@@ -144,7 +145,7 @@ def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: 
             ends.append(row)
             held = files = 0
         previous, files = file.key, files + 1
-        for rows in _row_groups(file):
+        for rows in _steps(file, target):
             size = file.raw_size * rows // max(file.record_count, 1)
             if held and held + size > target:
                 ends.append(row)
@@ -154,9 +155,12 @@ def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: 
     return [*ends, row] if held else ends
 
 
-def _row_groups(file: PlannedFile) -> Iterator[int]:
-    full, rest = divmod(file.record_count, ROW_GROUP_ROWS)
-    yield from [ROW_GROUP_ROWS] * full
+def _steps(file: PlannedFile, target: int) -> Iterator[int]:
+    """Yield the rows between two places where a split may end: row groups, or less when rows are wide."""
+    fitting = file.record_count * target // max(file.raw_size, 1)
+    step = min(ROW_GROUP_ROWS, max(fitting, 1))
+    full, rest = divmod(file.record_count, step)
+    yield from [step] * full
     if rest:
         yield rest
 
