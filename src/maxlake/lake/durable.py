@@ -6,6 +6,7 @@ Nothing in the catalog may name a file that has not been through :func:`publish`
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from maxlake.failpoints import Failpoint, reach
@@ -31,31 +32,37 @@ def sync_directory(path: Path) -> None:
 def make_directory(path: Path, *, within: Path) -> None:
     """Create a directory and its missing parents, durable in the directories up to ``within``."""
     path.mkdir(parents=True, exist_ok=True)
-    _sync_directories(path.parent, within)
+    _sync_directories([path.parent], within)
 
 
-def _sync_directories(path: Path, within: Path) -> None:
-    """Sync ``path`` and its parents up to ``within``, those that exist already too.
-
-    Whoever created one of them, a moment ago or before it was killed, may not have come to sync it.
-    """
+def _up_to(path: Path, within: Path) -> Iterator[Path]:
     for directory in (path, *path.parents):
-        sync_directory(directory)
+        yield directory
         if directory == within:
             return
 
 
-def publish(final: Path, *, within: Path) -> None:
-    """Give a complete temporary file its final name, durable in the directories up to ``within``."""
-    temporary = temporary_path(final)
-    reach(Failpoint.BEFORE_PART_SYNC)
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    reach(Failpoint.AFTER_PART_SYNC)
-    temporary.rename(final)
-    reach(Failpoint.AFTER_PART_RENAME)
-    _sync_directories(final.parent, within)
+def _sync_directories(paths: Iterable[Path], within: Path) -> None:
+    """Sync the directories and their parents up to ``within``, each once, those that exist already too.
+
+    Whoever created one of them, a moment ago or before it was killed, may not have come to sync it.
+    """
+    for directory in dict.fromkeys(parent for path in paths for parent in _up_to(path, within)):
+        sync_directory(directory)
+
+
+def publish(finals: Collection[Path], *, within: Path) -> None:
+    """Give complete temporary files their final names, durable in the directories up to ``within``."""
+    for final in finals:
+        temporary = temporary_path(final)
+        reach(Failpoint.BEFORE_PART_SYNC)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        reach(Failpoint.AFTER_PART_SYNC)
+        temporary.rename(final)
+        reach(Failpoint.AFTER_PART_RENAME)
+    _sync_directories((final.parent for final in finals), within)
     reach(Failpoint.AFTER_DIRECTORY_SYNC)

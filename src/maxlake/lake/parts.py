@@ -65,8 +65,7 @@ def storage_schema(table: Table) -> pa.Schema:
 class _PartWriter:
     """One file being written."""
 
-    def __init__(self, data: Path, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
-        self._data = data
+    def __init__(self, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
         self.path = path
         self.buffered: list[pa.RecordBatch] = []
         self._short: list[pa.RecordBatch] = []
@@ -134,10 +133,13 @@ class _PartWriter:
         self.buffered_rows = sum(batch.num_rows for batch in batches)
         self.buffered_bytes = sum(batch.get_total_buffer_size() for batch in batches)
 
-    def finish(self) -> pq.FileMetaData:
+    def end(self) -> None:
+        """Write the rest and the footer."""
         self.flush()
         self._writer.close()
-        durable.publish(self.path, within=self._data)
+
+    @property
+    def footer(self) -> pq.FileMetaData:
         return self._footers[0]
 
     def discard(self) -> None:
@@ -202,7 +204,7 @@ class Upload:
                 f"one upload may write {MAX_PARTITIONS_PER_WRITE} partitions; send the others in another",
                 where=self._table.full_name,
             )
-        return _PartWriter(self._data, self._directory / self._path(key), self._schema, self._bounded)
+        return _PartWriter(self._directory / self._path(key), self._schema, self._bounded)
 
     def _path(self, key: PartitionKey) -> str:
         directory = hive_path(self._values(key))
@@ -214,12 +216,14 @@ class Upload:
 
     def finish(self) -> list[Part]:
         """Make every part durable and return them."""
-        parts = [self._finish(key, writer) for key, writer in self._writers.items()]
+        for writer in self._writers.values():
+            writer.end()
+        durable.publish([writer.path for writer in self._writers.values()], within=self._data)
+        parts = [self._part(key, writer) for key, writer in self._writers.items()]
         self._finished = True
         return parts
 
-    def _finish(self, key: PartitionKey, writer: _PartWriter) -> Part:
-        footer = writer.finish()
+    def _part(self, key: PartitionKey, writer: _PartWriter) -> Part:
         return Part(
             path=self._path(key),
             key=key,
@@ -227,7 +231,7 @@ class Upload:
             file_size=writer.path.stat().st_size,
             footer_size=_footer_size(writer.path),
             raw_size=writer.raw_size,
-            statistics=tuple(file_statistics(footer, self._schema, dict(self._table.field_ids))),
+            statistics=tuple(file_statistics(writer.footer, self._schema, dict(self._table.field_ids))),
         )
 
     def discard(self) -> None:
