@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 
 from maxlake.lake.plans import Slice
 from maxlake.protocol.columns import Column
-from maxlake.protocol.errors import ErrorCode, InternalError
+from maxlake.protocol.errors import DamageError, ErrorCode
 from maxlake.protocol.types.arrow import ReadUnits, arrow_type
 from maxlake.protocol.types.storage import to_read
+
+_log = logging.getLogger(__name__)
 
 #: Rows decoded at a time; batches sent are slices of these.
 DECODED_ROWS = 65_536
@@ -50,16 +53,19 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of ``slices`` in order.
 
-    Raises :class:`InternalError` when a file is missing or damaged, however far the scan has come.
+    Raises :class:`DamageError` when a file is missing or damaged, however far the scan has come.
     """
     for piece in slices:
         try:
             for batch in _decode(data / piece.path, piece, projection):
                 yield from _limited(batch, limits)
         except (OSError, pa.ArrowException) as error:
-            raise InternalError(
-                ErrorCode.INTERNAL_SERVER_ERROR, f"a data file cannot be read: {error}", where=piece.path
-            ) from error
+            _log.exception("data file %s", data / piece.path)
+            raise _damage("a data file is missing or damaged", piece) from error
+
+
+def _damage(message: str, piece: Slice) -> DamageError:
+    return DamageError(ErrorCode.INTERNAL_SERVER_ERROR, message, where=piece.path)
 
 
 def _decode(path: Path, piece: Slice, projection: Projection) -> Iterator[pa.RecordBatch]:
@@ -84,10 +90,9 @@ def _decode(path: Path, piece: Slice, projection: Projection) -> Iterator[pa.Rec
                     for column in projection.columns
                 ]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-        if left:
-            raise InternalError(
-                ErrorCode.INTERNAL_SERVER_ERROR, f"a data file lacks {left} rows", where=piece.path
-            )
+            if not left:  # going on would decode the rest of the row group
+                return
+        raise _damage(f"a data file lacks {left} rows", piece)
 
 
 def _row_groups(footer: pq.FileMetaData, piece: Slice) -> tuple[list[int], int]:

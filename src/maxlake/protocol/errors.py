@@ -117,6 +117,12 @@ class InternalError(MaxlakeError):
     retryable = True
 
 
+class DamageError(InternalError):
+    """Stored data is missing or damaged: repeating the call will not bring it back."""
+
+    retryable = False
+
+
 def invalid_argument(message: str, *, where: str = "") -> BadRequestError:
     """Return the error for a malformed or unknown argument."""
     return BadRequestError(ErrorCode.INVALID_ARGUMENT, message, where=where)
