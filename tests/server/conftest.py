@@ -83,6 +83,8 @@ class Caller:
 
     service: Service
     now: datetime
+    #: Run in the request's task before the application.
+    before: Callable[[], Awaitable[None]] | None = None
 
     def __call__(
         self,
@@ -110,6 +112,8 @@ class Caller:
     def play(self, method: str, target: str, pairs: list[tuple[str, str]], pieces: list[bytes]) -> Answer:
         async def run() -> Answer:
             app = App(self.service, {ACCESS_ID: SECRET}.get, lambda: self.now)
+            if self.before is not None:
+                await self.before()
             try:
                 return await exchange(app, method, target, pairs, pieces)
             finally:

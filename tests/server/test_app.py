@@ -183,3 +183,27 @@ def test_the_route_token_names_the_callers_host(call, monkeypatch):
 def test_a_host_header_with_a_path_is_refused(call):
     answer = call("GET", "/api/projects/p/tunnel?service", headers={"Host": "a/b;c"})
     assert answer.status == 400
+
+
+def test_a_bad_host_header_is_refused_before_anything_is_done(call):
+    create = f"{STORAGE}?Action=TableCreateWriteSession&Target={TABLE}"
+    answer = call("POST", create, b"{}", headers={"Host": "a b"})
+    assert (answer.status, answer.json["Code"]) == (400, "InvalidArgument")
+    assert "Host" in answer.json["Message"]
+
+
+def test_without_a_host_header_the_listener_is_the_host(call, monkeypatch):
+    action = dispatch.JsonAction(lambda _: {}, routed=True)
+    monkeypatch.setitem(dispatch._BY_NAME, Action.TABLE_GET_READ_SESSION.value, action)
+    target = f"{STORAGE}?Action=TableGetReadSession&Target={TABLE}"
+    answer = call("POST", target, b"{}", headers={"Host": ""})
+    assert answer.headers["x-odps-max-storage-route-token"].split(";")[1] == "127.0.0.1:80"
+
+
+def test_a_body_that_stalls_is_answered_and_the_connection_closed(call, monkeypatch):
+    monkeypatch.setattr(limits, "SMALL_BODY_TIME", 0)
+    target = f"{STORAGE}?Action=TableCreateReadSession&Target={TABLE}"
+    answer = call("POST", target, [], headers={"Content-Length": "10"})
+    assert (answer.status, answer.json["Code"]) == (408, "RequestTimeout")
+    assert answer.headers["connection"] == "close"
+    assert answer.complete

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maxlake.protocol.errors import BadRequestError
+from maxlake.protocol.errors import BadRequestError, BusyError
 from maxlake.server.exchange import BodyCut, Exchange
 from maxlake.server.upload import UploadBody
 
@@ -93,7 +93,7 @@ def test_a_client_that_goes_away_is_an_error_not_an_end():
 
 
 def test_a_client_that_stalls_is_an_error():
-    with pytest.raises(BodyCut, match="nothing"):
+    with pytest.raises(BusyError, match="nothing"):
         _run(_Source([b"abc", b"d"], pause=5), lambda body: body.read(), stall=0.05)
 
 

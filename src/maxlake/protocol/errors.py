@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     DATA_ERROR = "DATA_ERROR"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     REQUEST_TOO_LARGE = "RequestTooLarge"
+    REQUEST_TIMEOUT = "RequestTimeout"
     UNAUTHORIZED = "Unauthorized"
     SIGNATURE_NOT_MATCH = "SignatureNotMatch"
     REQUEST_TIME_TOO_SKEWED = "RequestTimeTooSkewed"
@@ -44,6 +45,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.DATA_ERROR: 400,
     ErrorCode.CHECKSUM_MISMATCH: 400,
     ErrorCode.REQUEST_TOO_LARGE: 413,
+    ErrorCode.REQUEST_TIMEOUT: 408,
     ErrorCode.UNAUTHORIZED: 401,
     ErrorCode.SIGNATURE_NOT_MATCH: 401,
     ErrorCode.REQUEST_TIME_TOO_SKEWED: 403,

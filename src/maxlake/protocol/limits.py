@@ -38,10 +38,14 @@ MAX_CONCURRENT_READS = 128
 MAX_CONCURRENT_UPLOADS = 32
 #: How long a request waits for one of these places before it is told to come back (drift.md A.17).
 PLACE_WAIT = 60
+#: How long a thread waits to write to a project's catalog: longer than one commit of many files.
+WRITE_TURN_WAIT = 60
 #: How long an idle connection is kept: client pools reuse them between batches.
 KEEP_ALIVE = 75
-#: How long requests may still run when the server is told to stop. With closing, below 10 s.
-SHUTDOWN_DRAIN = 8
+#: How long requests may still run when the server is told to stop, and how long those are waited for then
+#: that cannot be broken off. With closing, below 10 s.
+SHUTDOWN_DRAIN = 7
+SHUTDOWN_LAST_WAIT = 2
 
 # -- uploads ----------------------------------------------------------------------------------------
 

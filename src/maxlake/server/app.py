@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
 
-from maxlake.protocol.errors import BusyError, ErrorCode
+from maxlake.protocol.errors import ErrorCode, MaxlakeError
 from maxlake.protocol.signing import FindSecret
 from maxlake.server.authentication import Authenticator, Clock
 from maxlake.server.dispatch import StorageApi
-from maxlake.server.errors import json_error, known_error, xml_error
-from maxlake.server.exchange import BodyCut, Exchange
+from maxlake.server.errors import json_error, known_error, stopping, xml_error
+from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.rest.api import RestApi
-from maxlake.server.workers import Workers
+from maxlake.server.workers import StillRunningError, Workers
 
 if TYPE_CHECKING:
     from maxlake.service.service import Service
@@ -25,6 +26,8 @@ _log = logging.getLogger("maxlake.server")
 
 # A user's endpoint may end in /api, which clients then put before the path again (wire.md §1).
 _STORAGE_PATH = re.compile(r"(/api)?/api/storage/v[23]/?")
+# The rest of the body would not come, or there is no time for it.
+_NOT_WORTH_DRAINING = (ErrorCode.REQUEST_TIMEOUT, ErrorCode.SERVICE_UNAVAILABLE)
 
 
 class App:
@@ -41,22 +44,28 @@ class App:
         exchange = Exchange(scope, receive, send)
         storage = _STORAGE_PATH.fullmatch(exchange.path) is not None
         try:
+            exchange.check_host()
             principal = self._authenticator.principal(exchange)
             await (self._storage if storage else self._rest).serve(exchange, principal)
         except asyncio.CancelledError:
-            if not exchange.started:
-                exchange.body_pending = False  # there is no time to drain it
-                await exchange.answer((json_error if storage else xml_error)(_stopping(), exchange))
+            # The server ends, and no handler has begun (see Workers).
+            await _refuse(stopping(), exchange, json_error if storage else xml_error)
             raise
+        except StillRunningError:
+            _log.warning("request %s: cut, the server ends before it", exchange.request_id)
+            await exchange.cut()
         except BodyCut as error:
             _log.info("request %s, %s: %s", exchange.request_id, exchange.path, error)
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer
-            problem = known_error(error, exchange)
-            if exchange.started:
-                _log.warning("request %s: cut while answering: %s", exchange.request_id, problem)
-                return  # an answer left open makes the HTTP server close the connection
-            await exchange.answer((json_error if storage else xml_error)(problem, exchange))
+            await _refuse(known_error(error, exchange), exchange, json_error if storage else xml_error)
 
 
-def _stopping() -> BusyError:
-    return BusyError(ErrorCode.SERVICE_UNAVAILABLE, "the server is stopping; repeat the request")
+async def _refuse(
+    problem: MaxlakeError, exchange: Exchange, form: Callable[[MaxlakeError, Exchange], Reply]
+) -> None:
+    if exchange.started:
+        _log.warning("request %s: cut while answering: %s", exchange.request_id, problem)
+        return  # an answer left open makes the HTTP server close the connection
+    if problem.code in _NOT_WORTH_DRAINING:
+        exchange.leave_body()
+    await exchange.answer(form(problem, exchange))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from maxlake.protocol.targets import TableTarget, parse_target
 from maxlake.server import dialects
 from maxlake.server import storage_handlers as handlers
 from maxlake.server.dialects import Compression, Dialect
-from maxlake.server.exchange import BodyCut, Exchange, Reply
+from maxlake.server.errors import stopping
+from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.row_response import send_rows
 from maxlake.server.storage_handlers import Answer, StorageCall
 from maxlake.server.upload import UploadBody
@@ -126,13 +128,20 @@ class StorageApi:
             body = UploadBody(limits.MAX_UPLOAD_BODY)
             pump = asyncio.create_task(body.pump(exchange))
             try:
-                answer = await self._workers.upload(handler, call, body)
+                answer = await self._workers.upload(
+                    lambda: handler(call, body), interrupt=lambda: body.fail(stopping())
+                )
             finally:
-                # First and without waiting: its thread must end even if this task is cancelled again.
-                body.fail(BodyCut("the server no longer waits for this upload"))
-                pump.cancel()
-                await asyncio.wait([pump])
+                await _ended(pump)
         await exchange.answer(_json(answer, exchange, routed=True))
+
+
+async def _ended(pump: asyncio.Task[None]) -> None:
+    """End the task. A cancellation of this one has to wait: the handler is done, and its answer goes out."""
+    while not pump.done():
+        pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([pump])
 
 
 def _json(answer: Answer, exchange: Exchange, *, routed: bool) -> Reply:

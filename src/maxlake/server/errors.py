@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from maxlake.protocol.errors import ErrorCode, InternalError, MaxlakeError
+from maxlake.protocol.errors import BusyError, ErrorCode, InternalError, MaxlakeError
 from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.rest.xml import document, element
 
@@ -36,6 +36,11 @@ def known_error(error: Exception, exchange: Exchange) -> MaxlakeError:
         ErrorCode.INTERNAL_SERVER_ERROR,
         f"the server failed; its log says why under request id {exchange.request_id}",
     )
+
+
+def stopping() -> BusyError:
+    """Return the error for what the server did not do because it ends."""
+    return BusyError(ErrorCode.SERVICE_UNAVAILABLE, "the server is stopping; repeat the request")
 
 
 def json_error(error: MaxlakeError, exchange: Exchange) -> Reply:

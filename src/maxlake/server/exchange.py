@@ -18,15 +18,18 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from maxlake.protocol import limits
-from maxlake.protocol.errors import BadRequestError, ErrorCode, invalid_argument
+from maxlake.protocol.errors import BadRequestError, BusyError, ErrorCode, invalid_argument
 from maxlake.protocol.query import parse_query
 from maxlake.server.parameters import Parameters
+
+#: The ASGI extension, of our HTTP protocol, that closes the connection at once.
+CUT = "maxlake.cut"
 
 _HOST = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
 
 
 class BodyCut(ConnectionError):  # noqa: N818 - a condition of the connection, not a fault of the program
-    """The client went away, or stopped sending, in the middle of its request body."""
+    """The client went away in the middle of its request body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ def too_large(limit: int) -> BadRequestError:
     )
 
 
+def stalled(message: str) -> BusyError:
+    """Return the error for a client that neither sends nor takes anything."""
+    return BusyError(ErrorCode.REQUEST_TIMEOUT, message)
+
+
 class Exchange:
     """A request being answered."""
 
@@ -57,6 +65,7 @@ class Exchange:
         self.request_id = secrets.token_hex(16).upper()
         self.headers = Headers(scope=scope)
         self.body_pending = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self.keep_alive = True
         self.started = False
         self.disconnected = False
 
@@ -91,17 +100,17 @@ class Exchange:
 
     @property
     def host(self) -> str:
-        """The ``host:port`` the caller used to get here (rest.md §7).
-
-        Raises InvalidArgument if the Host header holds anything else.
-        """
+        """The ``host:port`` the caller used to get here (rest.md §7), as ``check_host`` accepts it."""
         host = self.headers.get("host")
-        if host is None:
-            address, port = self._scope["server"]
-            return f"{address}:{port}"
-        if not _HOST.fullmatch(host):
+        if host:
+            return host
+        address, port = self._scope["server"]
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+    def check_host(self) -> None:
+        """Raise InvalidArgument if the Host header holds anything but a host and a port."""
+        if not _HOST.fullmatch(self.host):
             raise invalid_argument("the Host header is not host[:port]")
-        return host
 
     # -- the request's body -------------------------------------------------------------------------
 
@@ -124,7 +133,10 @@ class Exchange:
         return b""
 
     async def read_body(self, limit: int) -> bytes:
-        """Return the whole body. Raises RequestTooLarge above ``limit`` bytes, BodyCut when it stalls."""
+        """Return the whole body.
+
+        Raises RequestTooLarge above ``limit`` bytes, BodyCut or RequestTimeout if it does not come.
+        """
         self.check_declared_length(limit)
         pieces: list[bytes] = []
         size = 0
@@ -136,8 +148,15 @@ class Exchange:
                         raise too_large(limit)
                     pieces.append(piece)
         except TimeoutError as error:
-            raise BodyCut(f"the request did not arrive within {limits.SMALL_BODY_TIME} s") from error
+            raise stalled(
+                f"the request did not arrive within {limits.SMALL_BODY_TIME} s; repeat it"
+            ) from error
         return b"".join(pieces)
+
+    def leave_body(self) -> None:
+        """Do not wait for the rest of the body: the connection is closed after the answer."""
+        self.keep_alive = self.keep_alive and not self.body_pending
+        self.body_pending = False
 
     # -- the answer ---------------------------------------------------------------------------------
 
@@ -153,6 +172,8 @@ class Exchange:
     async def start(self, status: int, content_type: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Send the status line and the headers, the request id among them."""
         fields = (("x-odps-request-id", self.request_id), ("content-type", content_type), *headers)
+        if not self.keep_alive:
+            fields = (*fields, ("connection", "close"))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
@@ -164,6 +185,12 @@ class Exchange:
     async def finish(self) -> None:
         """End a streamed body properly."""
         await self._send_body(b"", more=False)
+
+    async def cut(self) -> None:
+        """Close the connection without an answer (or the rest of it)."""
+        self._scope["extensions"][CUT]()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     async def _send_body(self, body: Any, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})

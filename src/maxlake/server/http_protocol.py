@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from maxlake.protocol.errors import ErrorCode
 from maxlake.protocol.limits import MAX_REQUEST_HEAD
+from maxlake.server.exchange import CUT
 
 # Bytes that framing may add per byte of data: a chunk of one byte costs five.
 _FRAMING = 8
@@ -80,5 +81,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.scope["extensions"] = {CUT: cycle.transport.abort}
         cycle.transport = _HeadSpelling(cycle.transport)
         super()._start_asgi_task(cycle, app)

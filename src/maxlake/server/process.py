@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import uvicorn
@@ -54,8 +55,10 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     ``announce`` is called once requests are accepted. Raises OSError if the address cannot be had,
-    ValueError for an unusable access key.
+    ValueError for an unusable access key, and what ``Service.open`` does. What does not end in time is left
+    to the end of the process, which is then at once: the lake takes that as a crash.
     """
+    stop = _stop_signals()
     share_heaps()
     settings.root.mkdir(parents=True, exist_ok=True)
     key = access_key(settings.root, os.environ)
@@ -73,13 +76,35 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
             _write_ready_file(settings.ready_file, address)
         announce(address)
 
+    ended = True
     try:
-        _serve(service, key, listener, ready)
+        if not stop.is_set():
+            ended = _serve(service, key, listener, ready, stop)
     finally:
-        service.close()
+        if ended:
+            service.close()
+    if not ended:
+        _log.warning("some requests did not end in time; ending without them")
+        logging.shutdown()
+        os._exit(0)
 
 
-def _serve(service: Service, key: AccessKey, listener: socket.socket, ready: Callable[[], None]) -> None:
+def _stop_signals() -> Event:
+    """Return what SIGTERM and SIGINT set from now on.
+
+    uvicorn has handlers of its own while it runs, and raises the signal again when it is done: the process
+    is to end with 0.
+    """
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _serve(
+    service: Service, key: AccessKey, listener: socket.socket, ready: Callable[[], None], stop: Event
+) -> bool:
+    """Serve until told to stop; tell whether all that was begun has ended."""
     app = App(service, key.find_secret, lambda: datetime.now(UTC))
     config = uvicorn.Config(
         app,
@@ -94,24 +119,27 @@ def _serve(service: Service, key: AccessKey, listener: socket.socket, ready: Cal
         timeout_keep_alive=limits.KEEP_ALIVE,
         timeout_graceful_shutdown=limits.SHUTDOWN_DRAIN,
     )
-    # uvicorn raises the signal that stopped it again when it is done; the process is to end with 0.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda *_: None)
     try:
-        _Server(config, ready).run([listener])
-    finally:
+        _Server(config, ready, stop).run([listener])
+    except BaseException:
         app.workers.close()
+        raise
+    return app.workers.close()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it accepts requests."""
+    """uvicorn's server, telling when it accepts requests. ``stop`` was perhaps set before its handlers."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stop: Event) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._stop.is_set():
+            self.should_exit = True
+            return
         await asyncio.get_running_loop().run_in_executor(None, self._ready)
         # What the first SQL statement needs; it would only delay the start (see rest/instances.py).
         self._warming = asyncio.create_task(asyncio.to_thread(import_module, "maxlake.service.instances"))

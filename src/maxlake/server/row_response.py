@@ -18,7 +18,7 @@ import pyarrow as pa
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Codec
 from maxlake.server.dialects import Compression, Layer
-from maxlake.server.exchange import Exchange, Reply
+from maxlake.server.exchange import Exchange, Reply, stalled
 from maxlake.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def send_rows(
         try:
             await _send(exchange, workers, producer, compression)
         finally:
-            await asyncio.shield(workers.call(producer.close))
+            await workers.call(producer.close)
 
 
 async def _send(
@@ -125,8 +125,13 @@ async def _send(
     with exchange.watch_disconnect() as gone:
         while piece is not None and not gone.done():
             ahead = asyncio.create_task(workers.call(producer.step))
-            async with asyncio.timeout(limits.READ_STALL):
-                await exchange.send_piece(piece)
-            piece = await ahead
+            try:
+                async with asyncio.timeout(limits.READ_STALL):
+                    await exchange.send_piece(piece)
+            except TimeoutError as error:
+                raise stalled(f"the client took no rows for {limits.READ_STALL} s") from error
+            finally:
+                await asyncio.gather(ahead, return_exceptions=True)
+            piece = ahead.result()
     if not exchange.disconnected:
         await exchange.finish()

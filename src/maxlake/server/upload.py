@@ -8,14 +8,15 @@ from collections import deque
 from threading import Condition
 
 from maxlake.protocol import limits
-from maxlake.server.exchange import BodyCut, Exchange, too_large
+from maxlake.server.exchange import Exchange, stalled, too_large
 
 
 class UploadBody(io.RawIOBase):
     """The body of one request. Read it in one thread; ``pump`` fills it from the event loop.
 
-    ``read`` raises BodyCut when the client goes away or stalls, and RequestTooLarge when it sends more
-    than ``limit`` bytes: the end of what came is never taken for the end of the body.
+    ``read`` raises BodyCut when the client goes away, RequestTimeout when it sends nothing for ``stall``
+    seconds, and RequestTooLarge when it sends more than ``limit`` bytes: the end of what came is never taken
+    for the end of the body.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class UploadBody(io.RawIOBase):
                     break
                 await self._put(piece)
         except TimeoutError:
-            self.fail(BodyCut(f"the client sent nothing for {self._stall} s"))
+            self.fail(stalled(f"the upload sent nothing for {self._stall} s and is dropped; repeat it whole"))
         except Exception as error:  # noqa: BLE001 - handed to the reader
             self.fail(error)
         else:
