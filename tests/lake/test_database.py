@@ -6,22 +6,25 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 import pytest
 from sqlalchemy import Column, Integer, MetaData, insert, select
 from sqlalchemy import Table as SqlTable
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from maxlake.lake import database as database_module
-from maxlake.lake import definitions
-from maxlake.lake.database import Database
+from maxlake.lake import definitions, ducklake
+from maxlake.lake.database import MAX_IDENTIFIER, Database
 from maxlake.lake.tables import TableOptions
+from maxlake.lake.turns import Turns
 from maxlake.protocol.columns import Column as DataColumn
 from maxlake.protocol.columns import TableSchema
 from maxlake.protocol.enums import WriteSessionState
-from maxlake.protocol.errors import BusyError
+from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode
 from maxlake.protocol.messages.read import PreviewRequest
 from maxlake.protocol.messages.write import (
     CommitRequest,
@@ -32,7 +35,8 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.text import parse_type
 from maxlake.service import rows, store, uploads, write_sessions, write_streams
-from maxlake.service.service import Service
+from maxlake.service.service import Service, namespace
+from tests.postgresql import Postgresql
 
 PROCESSES = 4
 COMMITS = 25
@@ -220,3 +224,101 @@ def test_every_commit_is_synced(database: Database) -> None:
     with database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+
+
+def test_a_broken_disk_is_not_called_busy(tmp_path: Path) -> None:
+    with pytest.raises(OperationalError, match="unable to open"):
+        Database.sqlite(tmp_path / "missing" / "lake.sqlite").create_tables()
+
+
+def test_a_file_that_is_no_database_is_not_called_busy(tmp_path: Path) -> None:
+    (tmp_path / "lake.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(DatabaseError, match="not a database"):
+        Database.sqlite(tmp_path / "lake.sqlite").create_tables()
+
+
+def test_an_id_another_program_took_is_a_conflict(database: Database) -> None:
+    database.create_tables()
+
+    def take() -> None:
+        with database.write() as connection:
+            connection.execute(insert(ducklake.snapshot).values(snapshot_id=1))
+
+    take()
+    with pytest.raises(ConflictError, match="another program") as failed:
+        take()
+    assert failed.value.code is ErrorCode.COMMIT_CONFLICT
+
+
+def test_a_turn_that_takes_too_long_is_busy(database: Database) -> None:
+    database._turn = Turns(patience=0.05)
+    with database.write(), pytest.raises(BusyError), database.write():
+        pass
+
+
+# -- PostgreSQL -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remote(postgresql: Postgresql):
+    opened = Database.postgresql(postgresql.url, f"lake-{uuid.uuid4().hex}")
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+@pytest.mark.postgresql
+def test_readers_are_served_while_many_writers_wait(remote: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with remote.write():
+            begun.set()
+            go_on.wait(20)
+
+    def wait() -> None:
+        with remote.write():
+            pass
+
+    writers = [threading.Thread(target=hold), *(threading.Thread(target=wait) for _ in range(40))]
+    writers[0].start()
+    begun.wait(20)
+    for writer in writers[1:]:
+        writer.start()
+    with remote.read() as connection:
+        assert connection.execute(select(1)).scalar_one() == 1
+        assert remote.engine.pool.checkedout() == 2
+    go_on.set()
+    for writer in writers:
+        writer.join()
+
+
+@pytest.mark.postgresql
+def test_connections_the_server_ended_are_replaced(remote: Database, postgresql: Postgresql) -> None:
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        admin.execute(end)
+        with remote.read() as connection:
+            assert connection.execute(select(1)).scalar_one() == 1
+
+        def lose() -> None:
+            with remote.read() as connection:
+                admin.execute(end)
+                connection.execute(select(1))
+
+        with pytest.raises(BusyError):
+            lose()
+
+
+@pytest.mark.postgresql
+def test_an_unreachable_server_is_busy() -> None:
+    with pytest.raises(BusyError):
+        Database.postgresql("postgresql://postgres@127.0.0.1:1/postgres", "x")
+
+
+def test_long_project_names_keep_schemas_of_their_own() -> None:
+    names = ["a" * 60 + "_one", "a" * 60 + "_two", "漢" * 70, "short", "a" * 55, "a" * 56]
+    schemas = [namespace(name) for name in names]
+    assert len(set(schemas)) == len(names)
+    assert all(len(schema.encode()) <= MAX_IDENTIFIER for schema in schemas)
+    assert schemas[3:5] == ["maxlake_short", "maxlake_" + "a" * 55]

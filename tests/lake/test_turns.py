@@ -4,6 +4,8 @@ import contextlib
 import threading
 import time
 
+import pytest
+
 from maxlake.lake.turns import Turns
 
 
@@ -61,6 +63,16 @@ def test_an_interrupted_wait_passes_the_turn_on(monkeypatch) -> None:
             patch.setattr(threading.Event, "wait", interrupted)
             with contextlib.suppress(KeyboardInterrupt):
                 turns.__enter__()
+        assert not turns._waiting
+    with turns:
+        pass
+
+
+def test_a_turn_that_does_not_come_is_given_up() -> None:
+    turns = Turns(patience=0.01)
+    with turns:
+        with pytest.raises(TimeoutError):
+            turns.__enter__()
         assert not turns._waiting
     with turns:
         pass

@@ -6,8 +6,9 @@ transaction changes them together (design.md §4).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from maxlake.lake.turns import Turns
-from maxlake.protocol.errors import BusyError, ErrorCode
+from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode
 
 #: A row of any query.
 AnyRow = Row[*tuple[Any, ...]]
@@ -41,6 +43,8 @@ metadata = MetaData()
 
 #: How long a SQLite writer waits for another process before giving up, in seconds.
 BUSY_TIMEOUT = 30
+#: Bytes of a name in PostgreSQL, which cuts longer ones off without an error.
+MAX_IDENTIFIER = 63
 #: Connections to PostgreSQL a project may hold: one per worker thread is plenty.
 POOL_SIZE = 20
 
@@ -102,14 +106,46 @@ class Uuid(TypeDecorator[str]):
         return dialect.type_descriptor(String())
 
 
+def _busy(what: str) -> BusyError:
+    return BusyError(ErrorCode.SERVICE_UNAVAILABLE, f"{what}; try again")
+
+
+@contextmanager
+def _typed_errors() -> Generator[None]:
+    """Raise what another moment or another program is to blame for as such; bugs and full disks stay."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise _busy("every connection to the catalog is in use") from error
+    except IntegrityError as error:
+        # Ids of snapshots and files are taken in turns; only a program that takes none gets in between.
+        if "ducklake_" in str(error.orig):
+            raise ConflictError(
+                ErrorCode.COMMIT_CONFLICT, "another program changed the catalog at the same time; repeat"
+            ) from error
+        raise
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.OperationalError):
+            if any(word in str(error.orig) for word in ("locked", "busy")):
+                raise _busy("the catalog is locked by another process") from error
+        elif error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+            raise _busy("the connection to the catalog failed") from error
+        raise
+
+
 class Database:
-    """Transactions on one project's database."""
+    """Transactions on one project's database.
+
+    Both kinds raise :class:`BusyError` when there is no connection, no lock or no turn to be had in time,
+    or the connection is lost: then the outcome of a write transaction is unknown.
+    """
 
     def __init__(self, engine: Engine, namespace: str) -> None:
         self.engine = engine
         self._namespace = namespace
-        # SQLite's own waiting is unfair polling: threads of one process queue here instead.
-        self._turn = Turns() if engine.dialect.name == "sqlite" else None
+        # Threads of one process queue here: SQLite's own waiting is unfair polling, and who waits in
+        # PostgreSQL holds a connection that readers need.
+        self._turn = Turns()
 
     @classmethod
     def sqlite(cls, path: Path) -> Database:
@@ -130,43 +166,60 @@ class Database:
 
     @classmethod
     def postgresql(cls, url: str, namespace: str) -> Database:
-        """Connect to a PostgreSQL database; ``namespace`` is the schema that holds this project."""
+        """Connect to a PostgreSQL database; ``namespace`` is the schema that holds this project.
+
+        A namespace has no quotes, blanks or backslashes, and at most ``MAX_IDENTIFIER`` bytes.
+        """
         engine = create_engine(
             url.replace("postgresql://", "postgresql+psycopg://", 1),
             pool_size=POOL_SIZE,
-            connect_args={"options": f"-csearch_path={namespace}"},
+            pool_pre_ping=True,  # the server may have been restarted since
+            connect_args={"options": f'-csearch_path="{namespace}"'},
         )
-        with engine.begin() as connection:
+        with _typed_errors(), engine.begin() as connection:
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"'))
         return cls(engine, namespace)
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def read(self) -> Generator[Connection]:
         """Run statements that see one state of the database."""
-        options = {"isolation_level": "REPEATABLE READ"} if self._turn is None else {}
-        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+        options = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with (
+            _typed_errors(),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def write(self) -> Generator[Connection]:
         """Run one write transaction; writers take turns, so that it never fails half-way for a conflict.
 
-        Raises :class:`BusyError` when another process holds the database for longer than ``BUSY_TIMEOUT``.
+        Raises ``CommitConflict`` when a program that takes no turns changed the catalog meanwhile.
         """
-        if self._turn is None:
-            with self.engine.begin() as connection:
+        options = {"begin": "BEGIN IMMEDIATE"} if self._is_sqlite else {}
+        with (
+            self._in_turn(),
+            _typed_errors(),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            if not self._is_sqlite:  # other processes
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:n))"), {"n": self._namespace})
-                yield connection
-            return
-        with self._turn, self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Generator[None]:
+        with ExitStack() as held:
             try:
-                transaction = connection.begin()
-            except OperationalError as error:
-                raise BusyError(
-                    ErrorCode.SERVICE_UNAVAILABLE, "the catalog is locked by another process; try again"
-                ) from error
-            with transaction:
-                yield connection
+                held.enter_context(self._turn)
+            except TimeoutError as error:
+                raise _busy("other changes of this project take too long") from error
+            yield
 
     def create_tables(self) -> None:
         """Create what is missing of the tables in :data:`metadata`."""

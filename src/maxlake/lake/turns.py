@@ -6,14 +6,17 @@ import threading
 from collections import deque
 from types import TracebackType
 
+from maxlake.protocol.limits import WRITE_TURN_WAIT
+
 
 class Turns:
-    """A context manager that one thread at a time is in.
+    """A context manager that one thread at a time is in. Raises ``TimeoutError`` after ``patience`` seconds.
 
     With ``threading.Lock`` a thread that comes back at once overtakes those that wait, for seconds on end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = WRITE_TURN_WAIT) -> None:
+        self._patience = patience
         self._mutex = threading.Lock()
         self._taken = False
         self._waiting: deque[threading.Event] = deque()
@@ -26,10 +29,13 @@ class Turns:
             turn = threading.Event()
             self._waiting.append(turn)
         try:
-            turn.wait()
+            served = turn.wait(self._patience)
         except BaseException:  # a signal's handler raised: whose turn it was must not be lost
             self._leave(turn)
             raise
+        if not served:
+            self._leave(turn)
+            raise TimeoutError(f"no turn within {self._patience} s")
 
     def _leave(self, turn: threading.Event) -> None:
         with self._mutex:

@@ -40,6 +40,8 @@ MAX_CONCURRENT_UPLOADS = 32
 PLACE_WAIT = 60
 #: How long a thread waits to write to a project's catalog: longer than one commit of many files.
 WRITE_TURN_WAIT = 60
+#: How long a thread waits to write to a project's catalog: longer than one commit of many files.
+WRITE_TURN_WAIT = 60
 #: How long an idle connection is kept: client pools reuse them between batches.
 KEEP_ALIVE = 75
 #: How long requests may still run when the server is told to stop, and how long those are waited for then

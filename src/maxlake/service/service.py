@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 from maxlake.lake import durable
-from maxlake.lake.database import Database
+from maxlake.lake.database import MAX_IDENTIFIER, Database
 from maxlake.lake.lake import Lake
 from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.protocol.names import check_name
@@ -18,6 +19,15 @@ from maxlake.service.project import Project, ServiceSettings
 OWNER = "maxlake"
 
 __all__ = ["OWNER", "Service", "ServiceSettings", "store"]
+
+
+def namespace(project: str) -> str:
+    """Return the PostgreSQL schema of a project; ``~`` is in no name, so that a hash is nobody's name."""
+    whole = f"maxlake_{project}"
+    if len(whole.encode()) <= MAX_IDENTIFIER:
+        return whole
+    tail = f"~{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+    return whole.encode()[: MAX_IDENTIFIER - len(tail)].decode(errors="ignore") + tail
 
 
 class Service:
@@ -64,7 +74,7 @@ class Service:
 
     def _open(self, name: str, directory: Path) -> Project:
         if self._database_url:
-            database = Database.postgresql(self._database_url, f"maxlake_{name}")
+            database = Database.postgresql(self._database_url, namespace(name))
         else:
             database = Database.sqlite(directory / "lake.sqlite")
         return Project(
