@@ -93,7 +93,7 @@ def preview(call: StorageCall) -> RowStream:
         request = msgspec.structs.replace(request, limit=call.parameters.unsigned("Limit"))
     if not request.partition:
         request = msgspec.structs.replace(request, partition=call.parameters.text("Partition") or "")
-    return rows.preview(call.project, call.target, request, call.principal)
+    return rows.preview(call.project, call.target, request)
 
 
 # -- write sessions ---------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def abort_write_session(call: StorageCall) -> Answer:
 
 def get_write_schema(call: StorageCall) -> Answer:
     """TableGetWriteSchema (wire.md §9.5)."""
-    return {"TableSchema": write_streams.write_schema(call.project, call.target, call.principal)}
+    return {"TableSchema": write_streams.write_schema(call.project, call.target)}
 
 
 # -- write streams ----------------------------------------------------------------------------------

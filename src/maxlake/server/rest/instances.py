@@ -87,7 +87,7 @@ def show(call: RestCall) -> Reply:
 def _found(call: RestCall) -> Instance:
     from maxlake.service import instances  # noqa: PLC0415 - see above
 
-    return instances.get(call.project, call.names["instance"])
+    return instances.get(call.project, call.names["instance"], call.principal)
 
 
 def _tasks(instance: Instance, *children: Element) -> Element:

@@ -30,7 +30,7 @@ def show(call: RestCall) -> Reply:
         return _list_partitions(call)
     if call.parameters.flag("partition"):
         return _show_partition(call)
-    table = tables.get(call.project, call.schema, call.names["table"], call.principal)
+    table = tables.get(call.project, call.schema, call.names["table"])
     schema = _schema(table)
     if call.parameters.flag("extended"):
         schema |= _extended(table)
@@ -103,9 +103,7 @@ def list_all(call: RestCall) -> Reply:
     limit = _page_size(call)
     after = call.parameters.text("marker") or ""
     prefix = call.parameters.text("name") or ""
-    found = tables.list_tables(
-        call.project, call.schema, prefix=prefix, after=after, limit=limit + 1, principal=call.principal
-    )
+    found = tables.list_tables(call.project, call.schema, prefix=prefix, after=after, limit=limit + 1)
     page, marker = found[:limit], found[limit - 1].name if len(found) > limit else ""
     entries = [
         element(
@@ -127,9 +125,7 @@ def _list_partitions(call: RestCall) -> Reply:
     """Answer a page of partitions; the marker counts those already sent (rest.md §4)."""
     text = call.parameters.text("partition")
     spec = parse_partition_spec(text) if text else None
-    found = tables.list_partitions(
-        call.project, call.schema, call.names["table"], spec, principal=call.principal
-    )
+    found = tables.list_partitions(call.project, call.schema, call.names["table"], spec)
     limit, start = _page_size(call), call.parameters.unsigned("marker") or 0
     marker = str(start + limit) if len(found) > start + limit else ""
     entries = [_partition_entry(partition) for partition in found[start : start + limit]]
@@ -151,9 +147,7 @@ def _partition_entry(partition: Partition) -> Element:
 
 
 def _show_partition(call: RestCall) -> Reply:
-    found = tables.get_partition(
-        call.project, call.schema, call.names["table"], _required_spec(call), call.principal
-    )
+    found = tables.get_partition(call.project, call.schema, call.names["table"], _required_spec(call))
     schema = {
         "createTime": seconds(found.created_at),
         "lastDDLTime": seconds(found.created_at),
