@@ -24,13 +24,14 @@ def real_client(
     servers: dict[str, LocalServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str, str], RealClient]]:
     """`real_client(release, script)` → its process, started at first use."""
-    started: dict[str, RealClient] = {}
+    started: dict[tuple[str, str], RealClient] = {}
     with ExitStack() as stack:
 
         def start(release: str, script: str) -> RealClient:
-            if script not in started:
+            if (release, script) not in started:
                 log = tmp_path_factory.mktemp("client") / "stderr"
-                started[script] = stack.enter_context(RealClient(release, script, servers, log))
-            return started[script]
+                client = RealClient(release, script, servers, log)
+                started[release, script] = stack.enter_context(client)
+            return started[release, script]
 
         yield start

@@ -1,0 +1,15 @@
+"""Our own client does what PyODPS 0.13.0's does: the same scripts, through the same import path."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.clients.environments import MAXLAKE
+from tests.clients.real_client import RealClient, behaviours, label
+
+pytestmark = pytest.mark.client
+
+
+@pytest.mark.parametrize("behaviour", behaviours("v2_writing.py", "v2_reading.py", "v2_access.py"), ids=label)
+def test_maxlake(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
+    real_client(MAXLAKE, "storage_api_v2.py").show(behaviour)
