@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.limits import MAX_QUERY_PARAMETERS
-from maxlake.protocol.query import parse_query
+from maxlake.protocol.query import SERVED_PARAMETERS, parse_query
 
 NAMES = st.text(st.characters(exclude_categories=["C"], exclude_characters="&="), min_size=1)
 VALUES = st.text(st.characters(exclude_categories=["C"]))
@@ -46,3 +48,11 @@ def test_the_number_of_parameters_is_limited():
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_what_is_encoded_is_decoded(parameters: dict[str, str]):
     assert parse_query(urlencode(parameters)) == parameters
+
+
+def test_every_parameter_the_server_reads_is_known():
+    source = Path(__file__).parents[2] / "src/maxlake/server"
+    read = re.compile(r'(?:parameters|self)\.(?:text|unsigned|flag|identifier|boolean)\("(\w+)"')
+    names = {name for file in source.rglob("*.py") for name in read.findall(file.read_text())}
+    assert len(names) > 15
+    assert names <= SERVED_PARAMETERS

@@ -287,3 +287,18 @@ def test_every_candidate_of_any_query_verifies(parameters: dict[str, str], data:
     chosen = data.draw(st.integers(0, count - 1))
     request = signed(target, candidate=chosen, region=data.draw(st.sampled_from([None, "cn"])))
     assert verify(request, SECRETS.get, NOW) == "AKID"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "/api/x?Action=TablePreview&curr_project=demo%26Limit%3D0",
+        "/api/x?Action=TablePreview&curr_project=demo%2526Limit%253D0",
+        "/api/x?Action=TablePreview%26Limit%3D0&curr_project=demo",
+        "/api/x?Action=TablePreview&Limit=9%26Limit%3D0&curr_project=demo",
+        "/api/x%3FAction=TablePreview&Limit=0&curr_project=demo",
+    ],
+)
+def test_no_parameter_can_be_hidden_under_a_signature(forged):
+    with pytest.raises(BadRequestError, match="holds the parameter|question mark"):
+        canonical_candidates(SignedRequest("POST", forged, ()))

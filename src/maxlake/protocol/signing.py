@@ -100,8 +100,8 @@ def _is_signed(name: str) -> bool:
 def _decode_once(target: str) -> tuple[str, dict[str, str]]:
     raw_path, _, raw_query = target.partition("?")
     path = unquote(raw_path)
-    if _CONTROL.search(path):
-        raise invalid_argument("The path of the request has control characters")
+    if "?" in path or _CONTROL.search(path):
+        raise invalid_argument("The path of the request has a question mark or control characters")
     return path, parse_query(raw_query)
 
 
