@@ -68,7 +68,7 @@ def _end_partitions(
     connection: Connection, snapshot: Snapshot, table: Table, keys: Collection[PartitionKey]
 ) -> None:
     file = ducklake.data_file
-    known = partitions.file_keys(connection, table.table_id)
+    known = partitions.file_keys(connection, table, file.c.end_snapshot.is_(None))
     living = connection.execute(
         select(file.c.data_file_id).where(file.c.table_id == table.table_id, file.c.end_snapshot.is_(None))
     ).scalars()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import BigInteger, Column, Connection, String, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, String, delete, insert, select, update
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake
@@ -99,21 +99,29 @@ def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[Partitio
             file.c.table_id == table.table_id, file.c.end_snapshot.is_(None)
         )
     ).all()
-    keys = file_keys(connection, table.table_id)
+    keys = file_keys(connection, table, file.c.end_snapshot.is_(None))
     for row in rows:
         yield keys.get(row.data_file_id, ()), row.record_count, row.file_size_bytes
 
 
-def file_keys(connection: Connection, table_id: int) -> dict[int, PartitionKey]:
-    """Return the partition key of every file the table ever had."""
-    value = ducklake.file_partition_value
+def file_keys(
+    connection: Connection, table: Table, condition: ColumnElement[bool]
+) -> dict[int, PartitionKey]:
+    """Return the partition keys of the files of a table that fulfil ``condition``.
+
+    Files of tables without partitions are left out: their key is ``()``.
+    """
+    if not table.partition_keys:
+        return {}
+    file, value = ducklake.data_file, ducklake.file_partition_value
     keys: dict[int, PartitionKey] = {}
-    for row in connection.execute(
+    for file_id, text in connection.execute(
         select(value.c.data_file_id, value.c.partition_value)
-        .where(value.c.table_id == table_id)
+        .join_from(file, value, value.c.data_file_id == file.c.data_file_id)
+        .where(file.c.table_id == table.table_id, condition)
         .order_by(value.c.data_file_id, value.c.partition_key_index)
     ):
-        keys[row.data_file_id] = (*keys.get(row.data_file_id, ()), row.partition_value)
+        keys[file_id] = (*keys.get(file_id, ()), text)
     return keys
 
 

@@ -10,13 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import itemgetter
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from maxlake.lake import ducklake, partitions
 from maxlake.lake.commits import file_detail
-from maxlake.lake.database import AnyRow
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import ROW_GROUP_ROWS
 from maxlake.lake.tables import Table
@@ -78,6 +78,10 @@ def plan(connection: Connection, table: Table, wanted: PartitionFilter, snapshot
     """List the files of ``table`` that hold the wanted partitions at a snapshot."""
     file = ducklake.data_file
     _refuse_foreign_changes(connection, table)
+    pinned = and_(
+        file.c.begin_snapshot <= snapshot_id,
+        (file.c.end_snapshot.is_(None)) | (file.c.end_snapshot > snapshot_id),
+    )
     rows = connection.execute(
         select(
             file.c.data_file_id,
@@ -87,32 +91,23 @@ def plan(connection: Connection, table: Table, wanted: PartitionFilter, snapshot
             file_detail.c.raw_size,
         )
         .outerjoin_from(file, file_detail, file_detail.c.data_file_id == file.c.data_file_id)
-        .where(
-            file.c.table_id == table.table_id,
-            file.c.begin_snapshot <= snapshot_id,
-            (file.c.end_snapshot.is_(None)) | (file.c.end_snapshot > snapshot_id),
-        )
+        .where(file.c.table_id == table.table_id, pinned)
     ).all()
-    keys = partitions.file_keys(connection, table.table_id)
-    names = table.partition_keys
-    chosen: list[tuple[PartitionKey, AnyRow]] = []
-    for row in rows:
-        key = keys.get(row.data_file_id, ())
-        if wanted.matches(dict(zip(names, key, strict=True))):
-            chosen.append((key, row))
-    chosen.sort(key=lambda item: (item[0], item[1].data_file_id))
-    return Plan(
-        snapshot_id,
-        tuple(
-            PlannedFile(
-                f"{table.path}/{row.path}",
-                row.record_count,
-                row.raw_size or row.file_size_bytes * GUESSED_COMPRESSION,
-                key,
-            )
-            for key, row in chosen
-        ),
-    )
+    keys = partitions.file_keys(connection, table, pinned)
+    names, directory = table.partition_keys, str(table.path)
+    matching = {
+        key
+        for key in {keys.get(row[0], ()) for row in rows}
+        if wanted.matches(dict(zip(names, key, strict=True)))
+    }
+    chosen: list[tuple[PartitionKey, int, PlannedFile]] = []
+    for file_id, path, record_count, file_size, raw_size in rows:
+        key = keys.get(file_id, ())
+        if key in matching:
+            size = raw_size or file_size * GUESSED_COMPRESSION
+            chosen.append((key, file_id, PlannedFile(f"{directory}/{path}", record_count, size, key)))
+    chosen.sort(key=itemgetter(0, 1))
+    return Plan(snapshot_id, tuple(file for _, _, file in chosen))
 
 
 def _refuse_foreign_changes(connection: Connection, table: Table) -> None:
