@@ -300,5 +300,5 @@ def test_every_candidate_of_any_query_verifies(parameters: dict[str, str], data:
     ],
 )
 def test_no_parameter_can_be_hidden_under_a_signature(forged):
-    with pytest.raises(BadRequestError, match="holds the parameter|question mark"):
+    with pytest.raises(BadRequestError, match=r"holds the parameter|question mark"):
         canonical_candidates(SignedRequest("POST", forged, ()))

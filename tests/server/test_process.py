@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -254,3 +255,28 @@ def test_a_cold_start_costs_at_most_a_second_and_a_half(tmp_path):
             fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
             used.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
     assert min(used) <= 1.5, used
+
+
+@pytest.mark.slow
+def test_a_head_that_does_not_come_is_not_waited_for(server):
+    with socket.create_connection(_address(server), timeout=limits.REQUEST_HEAD_TIME + 10) as connection:
+        connection.sendall(b"GET /api/x HTTP/1.1\r\nHost: x\r\nA")
+        answer = _until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"RequestTimeout" in answer
+
+
+def test_too_many_connections_are_refused_with_an_answer(server):
+    before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    assert before[0] == before[1]
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (120, before[1]))
+    open_ones = [socket.create_connection(_address(server), timeout=20) for _ in range(60)]
+    try:
+        answer = _talk(server)
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        for connection in open_ones:
+            connection.close()
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"FlowExceeded" in answer
+    assert _alive(server)

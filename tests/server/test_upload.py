@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from maxlake.protocol.errors import BadRequestError, BusyError
 from maxlake.server.exchange import BodyCut, Exchange
-from maxlake.server.upload import UploadBody
+from maxlake.server.upload import UploadBody, UploadMemory
 
 
 class _Source:
@@ -38,7 +38,7 @@ class _Source:
 
 def _run(source: _Source, reader, **options):
     async def main():
-        body = UploadBody(options.pop("limit", 1 << 30), **options)
+        body = UploadBody(options.pop("limit", 1 << 30), options.pop("memory", UploadMemory()), **options)
         pump = asyncio.create_task(body.pump(source.exchange()))
         try:
             return await asyncio.to_thread(reader, body)
@@ -118,3 +118,22 @@ def test_arrow_reads_from_it():
             return stream.read_all()
 
     assert _run(_Source(pieces), reader, queue=100_000) == table
+
+
+def test_uploads_share_their_memory_and_none_is_starved():
+    """What others hold leaves an upload its share, and it gives back what it held."""
+    memory = UploadMemory(most=1000, share=10)
+    memory.add(5000)
+    source = _Source([bytes(5)] * 100)
+
+    def reader(body: UploadBody) -> int:
+        time.sleep(0.1)
+        assert source.sent <= 20
+        return len(body.read())
+
+    assert _run(source, reader, memory=memory) == 500
+    memory.add(-5000)
+    memory.add(1000)
+    assert memory.allows(11)
+    memory.add(1)
+    assert not memory.allows(11)

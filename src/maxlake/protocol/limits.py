@@ -33,15 +33,18 @@ DRAIN_TIME = 30
 #: Threads for short calls and for producing rows: more would only contend for the cores.
 CALL_THREADS = 16
 #: Row streams served at once: each holds up to three pieces of ROW_PIECE in memory.
-MAX_CONCURRENT_READS = 128
-#: Uploads served at once: each holds a thread and up to UPLOAD_QUEUE in memory.
-MAX_CONCURRENT_UPLOADS = 32
+MAX_CONCURRENT_READS = 256
+#: Uploads served at once: each holds a thread, and keeps it while its writer serves other streams in turn.
+MAX_CONCURRENT_UPLOADS = 256
 #: How long a request waits for one of these places before it is told to come back (drift.md A.17).
 PLACE_WAIT = 60
 #: How long a thread waits to write to a project's catalog: longer than one commit of many files.
 WRITE_TURN_WAIT = 60
-#: How long a thread waits to write to a project's catalog: longer than one commit of many files.
-WRITE_TURN_WAIT = 60
+#: Time for the head of a request to arrive: it fits into a few packets.
+REQUEST_HEAD_TIME = 30
+#: Connections open at once, and how many per file the process may open: the lake needs files too.
+MAX_CONNECTIONS = 4096
+CONNECTIONS_PER_FILE = 0.5
 #: How long an idle connection is kept: client pools reuse them between batches.
 KEEP_ALIVE = 75
 #: How long requests may still run when the server is told to stop, and how long those are waited for then
@@ -70,8 +73,11 @@ MAX_PARTITION_COLUMNS = 6
 MAX_BUCKETS = 4096
 #: Partitions one TableWrite body may touch: each costs an open file and a row-group buffer.
 MAX_PARTITIONS_PER_WRITE = 2000
-#: Bytes of one upload received ahead of the thread that stores them.
+#: Bytes of one upload received ahead of the thread that stores them: at most, and what it may always have.
 UPLOAD_QUEUE = 8 * 1024 * 1024
+UPLOAD_QUEUE_SHARE = 256 * 1024
+#: Bytes that all uploads together hold so, the shares apart.
+UPLOAD_QUEUES = 192 * 1024 * 1024
 #: How long an upload may send nothing: V2 writers keep one open while the user computes the next rows.
 UPLOAD_STALL = 15 * 60
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.

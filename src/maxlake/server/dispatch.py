@@ -19,10 +19,10 @@ from maxlake.server import dialects
 from maxlake.server import storage_handlers as handlers
 from maxlake.server.dialects import Compression, Dialect
 from maxlake.server.errors import stopping
-from maxlake.server.exchange import Exchange, Reply
+from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.row_response import send_rows
 from maxlake.server.storage_handlers import Answer, StorageCall
-from maxlake.server.upload import UploadBody
+from maxlake.server.upload import UploadBody, UploadMemory
 from maxlake.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class StorageApi:
     def __init__(self, service: Service, workers: Workers) -> None:
         self._service = service
         self._workers = workers
+        self._upload_memory = UploadMemory()
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
@@ -125,7 +126,7 @@ class StorageApi:
     ) -> None:
         exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
         async with self._workers.upload_place():
-            body = UploadBody(limits.MAX_UPLOAD_BODY)
+            body = UploadBody(limits.MAX_UPLOAD_BODY, self._upload_memory)
             pump = asyncio.create_task(body.pump(exchange))
             try:
                 answer = await self._workers.upload(
@@ -133,6 +134,7 @@ class StorageApi:
                 )
             finally:
                 await _ended(pump)
+                body.fail(BodyCut("the upload has been answered"))
         await exchange.answer(_json(answer, exchange, routed=True))
 
 

@@ -20,7 +20,7 @@ import uvicorn
 
 from maxlake.protocol import limits
 from maxlake.server.app import App
-from maxlake.server.http_protocol import HttpProtocol
+from maxlake.server.http_protocol import HttpProtocol, allow_all_files
 from maxlake.server.keys import AccessKey, access_key
 from maxlake.server.memory import share_heaps
 from maxlake.service.service import Service, ServiceSettings
@@ -60,6 +60,7 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
     """
     stop = _stop_signals()
     share_heaps()
+    allow_all_files()
     settings.root.mkdir(parents=True, exist_ok=True)
     key = access_key(settings.root, os.environ)
     listener = _listen(settings.host, settings.port)

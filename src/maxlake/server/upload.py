@@ -5,10 +5,29 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import deque
-from threading import Condition
+from threading import Condition, Lock
 
 from maxlake.protocol import limits
 from maxlake.server.exchange import Exchange, stalled, too_large
+
+
+class UploadMemory:
+    """What all uploads of a server hold together. Thread-safe."""
+
+    def __init__(self, most: int = limits.UPLOAD_QUEUES, share: int = limits.UPLOAD_QUEUE_SHARE) -> None:
+        self._most = most
+        self._share = share
+        self._lock = Lock()
+        self._held = 0
+
+    def add(self, size: int) -> None:
+        """Count bytes received, or given back if negative."""
+        with self._lock:
+            self._held += size
+
+    def allows(self, held: int) -> bool:
+        """Tell whether an upload that holds ``held`` bytes may receive more."""
+        return held <= self._share or self._held <= self._most
 
 
 class UploadBody(io.RawIOBase):
@@ -16,14 +35,20 @@ class UploadBody(io.RawIOBase):
 
     ``read`` raises BodyCut when the client goes away, RequestTimeout when it sends nothing for ``stall``
     seconds, and RequestTooLarge when it sends more than ``limit`` bytes: the end of what came is never taken
-    for the end of the body.
+    for the end of the body. ``memory`` is shared with other uploads.
     """
 
     def __init__(
-        self, limit: int, *, queue: int = limits.UPLOAD_QUEUE, stall: float = limits.UPLOAD_STALL
+        self,
+        limit: int,
+        memory: UploadMemory,
+        *,
+        queue: int = limits.UPLOAD_QUEUE,
+        stall: float = limits.UPLOAD_STALL,
     ) -> None:
         super().__init__()
         self._limit = limit
+        self._memory = memory
         self._queue = queue
         self._stall = stall
         self._loop = asyncio.get_running_loop()
@@ -31,6 +56,7 @@ class UploadBody(io.RawIOBase):
         self._changed = Condition()
         self._pieces: deque[memoryview] = deque()
         self._held = 0
+        self._full = False
         self._ended = False
         self._failure: Exception | None = None
 
@@ -60,9 +86,11 @@ class UploadBody(io.RawIOBase):
 
     async def _put(self, piece: bytes) -> None:
         with self._changed:
+            if self._failure is not None:
+                return
             self._pieces.append(memoryview(piece))
-            self._held += len(piece)
-            if full := self._held > self._queue:
+            self._hold(len(piece))
+            if full := self._full:
                 self._room.clear()
             self._changed.notify()
         if full:
@@ -73,7 +101,13 @@ class UploadBody(io.RawIOBase):
         with self._changed:
             self._failure = self._failure or error
             self._pieces.clear()
+            self._hold(-self._held)
             self._changed.notify()
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._memory.add(size)
+        self._full = self._held > self._queue or not self._memory.allows(self._held)
 
     # -- the reader's side --------------------------------------------------------------------------
 
@@ -103,9 +137,9 @@ class UploadBody(io.RawIOBase):
             if 0 <= most < len(piece):
                 self._pieces.appendleft(piece[most:])
                 piece = piece[:most]
-            was_full = self._held > self._queue
-            self._held -= len(piece)
-            freed = was_full and self._held <= self._queue
+            was_full = self._full
+            self._hold(-len(piece))
+            freed = was_full and not self._full
         if freed:
             self._loop.call_soon_threadsafe(self._room.set)
         return piece
