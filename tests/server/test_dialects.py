@@ -112,3 +112,9 @@ def test_write_mode_in_any_case():
     assert dialects.write_mode("STREAMINGREALTIME") is WriteMode.STREAMING_REALTIME
     with pytest.raises(BadRequestError):
         dialects.write_mode("eventually")
+
+
+def test_a_preview_limit_of_0_is_the_default_for_cpp_only():
+    assert dialects.preview_limit(0, dialects.OTHER) is None
+    assert dialects.preview_limit(5, dialects.OTHER) == 5
+    assert dialects.preview_limit(0, dialects.STORAGE_API_V2) == 0

@@ -6,16 +6,20 @@ import logging
 import sys
 from pathlib import Path
 
+from sqlalchemy.exc import ArgumentError
+
 from maxlake.protocol import limits
+from maxlake.protocol.errors import MaxlakeError
+from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE
 from maxlake.server.process import Address, Settings, run
 from maxlake.service.service import ServiceSettings
 
 _SNIPPET = """\
-from odps import ODPS
+{imports}from odps import ODPS
 
-o = ODPS(
-    "{access_id}",
-    "{secret}",
+{key}o = ODPS(
+    {access_id},
+    {secret},
     project="{project}",
     endpoint="{endpoint}",
 )
@@ -54,28 +58,43 @@ def serve(
     session_lifetime
         Seconds after which a session expires unless it is refreshed.
     """
+    if not 0 <= port <= 65_535:
+        sys.exit(f"maxlake serve: --port must be from 0 to 65535, not {port}")
+    if not session_lifetime > 0:
+        sys.exit(f"maxlake serve: --session-lifetime must be above 0, not {session_lifetime}")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     service = ServiceSettings(session_lifetime=session_lifetime)
     settings = Settings(root.absolute(), host, port, project, ready_file, database, service)
     try:
         run(settings, _announce)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MaxlakeError, ArgumentError) as error:
         sys.exit(f"maxlake serve: {error}")
 
 
 def _announce(address: Address) -> None:
-    snippet = _SNIPPET.format(
-        access_id=address.key.access_id,
-        secret=address.key.secret,
-        project=address.project,
-        endpoint=address.endpoint,
-    )
+    snippet = _SNIPPET.format(**_key_texts(address), project=address.project, endpoint=address.endpoint)
     headline = f"maxlake serves project {address.project} at {address.endpoint} (Ctrl-C to stop)"
     if sys.stdout.isatty():
         _announce_richly(headline, snippet)
     else:
         sys.stdout.write(f"{headline}\n\n{snippet}")
         sys.stdout.flush()
+
+
+def _key_texts(address: Address) -> dict[str, str]:
+    """Return how the snippet comes by the key. What may be kept as a log must not hold the secret."""
+    if address.key_file is None:
+        access_id, secret = (f'os.environ["{name}"]' for name in (ACCESS_ID_VARIABLE, SECRET_VARIABLE))
+        return {"imports": "import os\n\n", "key": "", "access_id": access_id, "secret": secret}
+    if sys.stdout.isatty():
+        access_id, secret = (f'"{text}"' for text in (address.key.access_id, address.key.secret))
+        return {"imports": "", "key": "", "access_id": access_id, "secret": secret}
+    return {
+        "imports": "import json\n\n",
+        "key": f'key = json.load(open("{address.key_file}"))\n',
+        "access_id": 'key["access_id"]',
+        "secret": 'key["secret"]',
+    }
 
 
 def _announce_richly(headline: str, snippet: str) -> None:

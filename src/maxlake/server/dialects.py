@@ -45,11 +45,13 @@ class Dialect:
     layer: Layer
     #: Whether ``Streams`` is a list, as the documentation iterates it, or a map (drift.md A.4).
     lists_streams: bool
+    #: Whether a preview's ``Limit`` of 0 means that none was chosen: C++ always sends one.
+    zero_limit_is_default: bool = False
 
 
 STORAGE_API_V2 = Dialect(Layer.IPC_BUFFERS, lists_streams=True)
 MAX_STORAGE = Dialect(Layer.WHOLE_BODY, lists_streams=True)
-OTHER = Dialect(Layer.IPC_BUFFERS, lists_streams=False)
+OTHER = Dialect(Layer.IPC_BUFFERS, lists_streams=False, zero_limit_is_default=True)
 
 
 def recognise(headers: Headers, target: str) -> Dialect:
@@ -97,6 +99,11 @@ def preview_compression(_: Dialect, headers: Headers) -> Compression | None:
     """Return how previews go: only C++ asks for compression there, and reads IPC buffers (wire.md §6)."""
     codec = accepted_codec(headers)
     return None if codec is None else Compression(codec, Layer.IPC_BUFFERS)
+
+
+def preview_limit(limit: int | None, dialect: Dialect) -> int | None:
+    """Return the limit of a preview as the client means it; None for the default."""
+    return None if limit == 0 and dialect.zero_limit_is_default else limit
 
 
 def write_session(answer: GetWriteSessionResponse, dialect: Dialect) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import uvicorn
 from maxlake.protocol import limits
 from maxlake.server.app import App
 from maxlake.server.http_protocol import HttpProtocol, allow_all_files
-from maxlake.server.keys import AccessKey, access_key
+from maxlake.server.keys import KEY_FILE, SECRET_VARIABLE, AccessKey, access_key
 from maxlake.server.memory import share_heaps
 from maxlake.service.service import Service, ServiceSettings
 
@@ -49,6 +49,8 @@ class Address:
     pid: int
     project: str
     key: AccessKey
+    #: Where the key is stored; None for a key from the environment.
+    key_file: Path | None
 
 
 def run(settings: Settings, announce: Callable[[Address], None]) -> None:
@@ -70,7 +72,9 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
         database_url=settings.database_url,
         settings=settings.service,
     )
-    address = Address(f"http://{_location(listener)}/api", os.getpid(), settings.project, key)
+    path = (settings.root / KEY_FILE).absolute()
+    key_file = None if os.environ.get(SECRET_VARIABLE) else path
+    address = Address(f"http://{_location(listener)}/api", os.getpid(), settings.project, key, key_file)
 
     def ready() -> None:
         if settings.ready_file is not None:

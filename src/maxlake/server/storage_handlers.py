@@ -89,8 +89,8 @@ def read_rows(call: StorageCall) -> RowStream:
 def preview(call: StorageCall) -> RowStream:
     """TablePreview; the query fills in what the body leaves out (wire.md §7)."""
     request = decode(call.body, PreviewRequest)
-    if request.limit is None:
-        request = msgspec.structs.replace(request, limit=call.parameters.unsigned("Limit"))
+    limit = call.parameters.unsigned("Limit") if request.limit is None else request.limit
+    request = msgspec.structs.replace(request, limit=dialects.preview_limit(limit, call.dialect))
     if not request.partition:
         request = msgspec.structs.replace(request, partition=call.parameters.text("Partition") or "")
     return rows.preview(call.project, call.target, request)
@@ -134,7 +134,7 @@ def get_write_schema(call: StorageCall) -> Answer:
 # -- write streams ----------------------------------------------------------------------------------
 
 
-class _StreamBody(Message, frozen=True):
+class WriteStreamRequest(Message, frozen=True):
     """How a body names a stream: ids as number or text, every member optional (drift.md A.8)."""
 
     stream_id: int | str | None = None
@@ -171,7 +171,7 @@ def write_rows(call: StorageCall, body: UploadBody) -> Answer:
 
 def _stream_address(call: StorageCall) -> StreamAddress:
     _check_write_mode(call)
-    body = decode(call.body, _StreamBody)
+    body = decode(call.body, WriteStreamRequest)
     if body.exactly_once_mode or call.parameters.boolean("ExactlyOnceMode"):
         raise invalid_argument("exactly-once streams are not served yet: leave ExactlyOnceMode out")
     stream_id, version = body.stream_id, body.stream_version

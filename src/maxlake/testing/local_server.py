@@ -60,6 +60,7 @@ class LocalServer:
         """Start the process and wait until it accepts requests. Raises ServerDiedError."""
         self._ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "maxlake.cli", "serve", *self._options()]
+        self.log_path.touch(0o600)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command, stdout=log, stderr=log, env=self._environment

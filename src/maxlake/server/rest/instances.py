@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from maxlake.protocol.errors import invalid_argument
 from maxlake.server.exchange import Reply
@@ -43,7 +44,7 @@ def create(call: RestCall) -> Reply:
         priority=_priority(job.findtext("Priority")),
         principal=call.principal,
     )
-    location = f"http://{call.host}{call.path.rstrip('/')}/{instance.instance_id}"
+    location = f"http://{call.host}{quote(call.path.rstrip('/'))}/{instance.instance_id}"
     return Reply(b"", "application/xml", 201, (("location", location),))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_LISTED
@@ -122,14 +123,20 @@ def list_all(call: RestCall) -> Reply:
 
 
 def _list_partitions(call: RestCall) -> Reply:
-    """Answer a page of partitions; the marker counts those already sent (rest.md §4)."""
+    """Answer a page of partitions; the marker is the last one sent, which may go (rest.md §4)."""
     text = call.parameters.text("partition")
     spec = parse_partition_spec(text) if text else None
     found = tables.list_partitions(call.project, call.schema, call.names["table"], spec)
-    limit, start = _page_size(call), call.parameters.unsigned("marker") or 0
-    marker = str(start + limit) if len(found) > start + limit else ""
-    entries = [_partition_entry(partition) for partition in found[start : start + limit]]
+    limit, after = _page_size(call), call.parameters.text("marker") or ""
+    left = [partition for partition in sorted(found, key=_partition_key) if _partition_key(partition) > after]
+    page, marker = left[:limit], _partition_key(left[limit - 1]) if len(left) > limit else ""
+    entries = [_partition_entry(partition) for partition in page]
     return xml_reply(element("Partitions", None, *_page_head(marker, limit), *entries))
+
+
+def _partition_key(partition: Partition) -> str:
+    """Return a text that orders partitions and is safe in a query."""
+    return "/".join(quote(value, safe="") for value in partition.values.values())
 
 
 def _partition_entry(partition: Partition) -> Element:
