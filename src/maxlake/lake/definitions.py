@@ -16,6 +16,7 @@ from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import Table, TableOptions, table_detail
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.targets import DEFAULT_SCHEMA
 from maxlake.protocol.types.storage import check_storable, ducklake_columns
 
 
@@ -210,9 +211,14 @@ def create_schema(connection: Connection, name: str) -> None:
 
 
 def drop_schema(connection: Connection, name: str) -> None:
-    """Drop an empty schema; raises ``NoSuchSchema``, and ``InvalidArgument`` while it holds tables."""
+    """Drop an empty schema.
+
+    Raises ``NoSuchSchema``, and ``InvalidArgument`` while it holds tables, or for the default schema.
+    """
     name = name.lower()
     tables.check_schema(connection, name)
+    if name == DEFAULT_SCHEMA:
+        raise invalid_argument(f"schema {name} cannot be dropped: tables named without a schema live there")
     if tables.list_tables(connection, name, limit=1):
         raise invalid_argument(f"schema {name} still holds tables; drop them first")
     row = connection.execute(

@@ -15,7 +15,9 @@ from maxlake.lake import ducklake
 from maxlake.lake.database import Instant, metadata
 from maxlake.lake.snapshots import Snapshot
 from maxlake.lake.tables import Table
-from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.errors import BadRequestError, invalid_argument
+from maxlake.protocol.types.ingest import to_storage
+from maxlake.protocol.types.model import Char, Varchar
 from maxlake.protocol.types.storage import storage_type
 
 #: ``key`` is the JSON list of the partition's values in column order.
@@ -55,14 +57,17 @@ def decode_key(text: str) -> PartitionKey:
 def canonical(table: Table, values: Mapping[str, str]) -> dict[str, str]:
     """Return partition values as files carry them: ``007`` of a bigint key is ``7``.
 
-    Raises ``InvalidArgument`` for text that is no value of the key's type.
+    Raises ``InvalidArgument`` for text that is no value of the key's type, or too long for it.
     """
     result: dict[str, str] = {}
     for name, text in values.items():
         kind = table.columns.column(name).type
         try:
-            result[name] = str(pa.scalar(text).cast(storage_type(kind)).as_py())
-        except pa.ArrowInvalid as error:
+            value = pa.array([text]).cast(storage_type(kind))
+            if isinstance(kind, Char | Varchar):
+                value = to_storage(value, kind, where=f"partition column {name!r}")
+            result[name] = str(value[0].as_py())
+        except (pa.ArrowInvalid, OverflowError, BadRequestError) as error:
             raise invalid_argument(
                 f"{text!r} is no {kind}, the type of partition column {name!r}", where=table.full_name
             ) from error
