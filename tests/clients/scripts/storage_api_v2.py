@@ -1,4 +1,4 @@
-"""What `odps.apis.storage_api_v2` of PyODPS 0.13.0 does with the server."""
+"""What `odps.apis.storage_api_v2` does with the server: that of PyODPS 0.13.0, or ours beside a later one."""
 
 import rest  # noqa: F401 - registers its behaviours
 import v2_access  # noqa: F401 - registers its behaviours
@@ -6,5 +6,7 @@ import v2_reading  # noqa: F401 - registers its behaviours
 import v2_writing  # noqa: F401 - registers its behaviours
 from behaviours import serve
 
+import odps
+
 if __name__ == "__main__":
-    serve("v2")
+    serve("v2" if odps.__version__ == "0.13.0" else "ours")

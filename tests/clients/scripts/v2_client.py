@@ -57,9 +57,13 @@ def write(client, *batches, partition=None, overwrite=False):
     client.commit_write_session(session.session_id)
 
 
+#: What `drained` returns for no batches: the reader tells their schema to nobody.
+NO_ROWS = pa.table({"id": pa.array([], pa.int64())})
+
+
 def drained(reader):
     batches = list(iter(reader.read, None))
-    return pa.Table.from_batches(batches, reader._arrow_stream.schema)
+    return pa.Table.from_batches(batches) if batches else NO_ROWS
 
 
 def read(client, compression=None, **request):
@@ -70,7 +74,7 @@ def read(client, compression=None, **request):
         drained(client.read_rows_arrow(session.session_id, split_index=split, compression=compression))
         for split in range(session.splits_count)
     ]
-    table = pa.concat_tables(parts)
+    table = pa.concat_tables([part for part in parts if part.num_rows] or [NO_ROWS])
     same(session.record_count, table.num_rows)
     return table
 

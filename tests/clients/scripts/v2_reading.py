@@ -41,8 +41,8 @@ def empty_table_has_no_splits(context):
     for mode in (SplitOptions.SplitMode.SIZE, PARALLELISM, ROW_OFFSET):
         session = client.create_read_session(split_options=SplitOptions(split_mode=mode, split_number=10))
         same((session.splits_count, session.record_count), (0, 0))
-        table = drained(client.read_rows_arrow(session.session_id))
-        same((table.num_rows, table.schema.names), (0, ["id", "name", "pt"]))
+        rows = pa.ipc.open_stream(client.read_rows_stream(session.session_id)).read_all()
+        same((rows.num_rows, rows.schema.names), (0, ["id", "name", "pt"]))
 
 
 @behaviour()

@@ -21,6 +21,7 @@ from v2_client import (
     write,
 )
 
+import odps
 from odps import errors
 from odps.apis.storage_api_v2 import Compression, SplitOptions, StorageApiClient
 
@@ -178,9 +179,13 @@ def incomplete_upload_is_told(context):
     writer = client.write_rows_arrow(session, "short", record_count=11)
     writer.write(batch(0, 10))
     same(writer.finish()[1], True)
-    # This release logs a closing answer's warning with a logger it never made: so the warning stops the
-    # user's program, before it commits.
-    refused(NameError, lambda: client.close_write_stream(session, "short"), mention="logger")
+    if odps.__version__ == "0.13.0":
+        # This release logs a closing answer's warning with a logger it never made: so the warning stops
+        # the user's program, before it commits.
+        refused(NameError, lambda: client.close_write_stream(session, "short"), mention="logger")
+    else:
+        closed = client.close_write_stream(session, "short")
+        same(closed.warning_message, "data_incomplete: expected 11, received 10")
     for name, count in (("exact", 10), ("more", 9), ("unknown", 0)):
         same(upload(client, session, name, batch(20, 10), count=count).warning_message, "")
 
