@@ -1,5 +1,6 @@
 """Our client on the real server, in its own process, over real sockets."""
 
+import pickle
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -233,3 +234,17 @@ def test_an_endpoint_that_ends_in_api(server: LocalServer, client: StorageApiArr
     for endpoint in (server.endpoint, server.endpoint.removesuffix("/api")):
         other = StorageApiArrowClient(server.odps(), client.table, rest_endpoint=endpoint)
         assert read_all(other).num_rows == 5
+
+
+def test_a_pickled_client_works(client: StorageApiArrowClient) -> None:
+    session = client.create_write_session("pt=a").session_id
+    copy = pickle.loads(pickle.dumps(client))
+    write_stream(copy, session, 0, [batch(0, 3)])
+    copy.commit_write_session(session)
+    assert client.create_read_session().record_count == 3
+
+
+@pytest.mark.parametrize("tags", ["метка", "a\r\nX-Evil: 1"])
+def test_tags_that_no_header_holds_are_refused(client: StorageApiArrowClient, tags: str) -> None:
+    with pytest.raises(ValueError, match="tags"):
+        StorageApiArrowClient(client._odps, client.table, tags=tags)

@@ -37,6 +37,7 @@ def test_keys_differ_between_roots(tmp_path):
 
 
 def test_a_damaged_key_file_is_not_replaced(tmp_path):
+    (tmp_path / "access-key.json").touch(0o600)
     (tmp_path / "access-key.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no access key"):
         stored_key(tmp_path)
@@ -46,3 +47,15 @@ def test_the_secret_is_not_printed():
     key = AccessKey("id", "hidden")
     assert "hidden" not in repr(key)
     assert (key.find_secret("id"), key.find_secret("other")) == ("hidden", None)
+
+
+def test_a_key_file_open_to_others_or_empty_is_refused(tmp_path):
+    stored_key(tmp_path)
+    path = tmp_path / "access-key.json"
+    path.chmod(0o640)
+    with pytest.raises(ValueError, match="others"):
+        stored_key(tmp_path)
+    path.chmod(0o600)
+    path.write_text('{"access_id": "", "secret": ""}')
+    with pytest.raises(ValueError, match="empty"):
+        stored_key(tmp_path)

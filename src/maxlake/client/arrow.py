@@ -46,6 +46,7 @@ class ArrowReader:
         except ClientError:
             raise
         except (pa.ArrowException, OSError) as error:
+            self._stream.close()
             raise MalformedAnswerError(
                 f"the service answered 200, but its rows cannot be decoded: {error}",
                 code="MalformedAnswer",

@@ -47,8 +47,10 @@ class StorageEndpoint:
     def sign(self, request: HttpRequest) -> SignableRequest:
         """Return ``request`` complete with common parameters and headers, dated and signed."""
         query = urlencode(request.params | self._params)
-        headers: dict[str, str] = {name: str(value) for name, value in (options.custom_headers or {}).items()}
-        headers |= {"Accept-Encoding": "identity"} | request.headers | self._headers
+        ours = {"Accept-Encoding": "identity"} | request.headers | self._headers
+        spelled = {name.lower() for name in ours}
+        custom = {name: str(value) for name, value in (options.custom_headers or {}).items()}
+        headers = {name: value for name, value in custom.items() if name.lower() not in spelled} | ours
         signed = SignableRequest(request.method, f"{self.url}{request.path}?{query}", headers)
         self._rest.account.sign_request(signed, self.url, region_name=self._rest.region_name)
         if self._rest.app_account is not None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from maxlake.client.upload import Upload
 
 _TAGS_HEADER = "odps-tunnel-tags"
+_OF_THIS_PROCESS = ("_lock", "_rest", "_transport")
 
 
 class StorageApiClient:
@@ -71,11 +72,18 @@ class StorageApiClient:
         self._target = _target_of(table_or_instance)
         self._rest_endpoint = rest_endpoint
         self._quota_name = quota_name
-        self._tags = _joined(options.tunnel.tags if tags is None else tags)
+        self._tags = _header_text(_joined(options.tunnel.tags if tags is None else tags), "tags")
         self._route_token: str | None = None
         self._lock = Lock()
         self._rest: Any = None
         self._transport: Transport | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process; the copy connects anew."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock(), _rest=None, _transport=None)
 
     @property
     def table(self) -> Any:
@@ -329,7 +337,7 @@ class StorageApiClient:
             self._route_token = token
 
     def _token(self, given: str | None) -> str | None:
-        return self._route_token if given is None else given
+        return self._route_token if given is None else _header_text(given, "route_token")
 
     def _require_table(self, call: str) -> None:
         if self._target.is_instance:
@@ -348,6 +356,13 @@ def _joined(tags: Any) -> str:
     return tags if isinstance(tags, str) else ",".join(tags or ())
 
 
+def _header_text(value: str, name: str) -> str:
+    """Return ``value`` if a header can hold it, else raise ``ValueError`` naming the argument."""
+    if not (value.isascii() and (value.isprintable() or not value)):
+        raise ValueError(f"{name} must be printable ASCII, not {value!r}")
+    return value
+
+
 def _require(**arguments: object) -> None:
     """Raise ``ValueError`` for an argument that is ``None`` or empty; 0 is neither."""
     for name, value in arguments.items():
@@ -356,7 +371,7 @@ def _require(**arguments: object) -> None:
 
 
 def _stream_lists(ids: list[str] | None, versions: list[int] | None) -> tuple[list[str], list[int]] | None:
-    """Return the streams to commit; an empty selection counts as none."""
+    """Return the streams to commit; ``None`` stands for all, empty lists for none."""
     if len(ids or ()) != len(versions or ()):
         raise ValueError("stream_ids and stream_versions must be given together, with the same length")
-    return (list(ids), list(versions)) if ids and versions else None
+    return None if ids is None and versions is None else (list(ids or ()), list(versions or ()))

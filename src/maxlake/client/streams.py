@@ -196,10 +196,10 @@ class StreamWriter(io.IOBase):
         except BaseException as error:
             self._fail(error)
             raise
+        self._result = (message, True)
         token = self.get_route_token()
         if token is not None and self._on_route_token is not None:
             self._on_route_token(token)
-        self._result = (message, True)
         return self._result
 
     def get_status(self) -> Status:

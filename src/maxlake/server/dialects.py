@@ -19,6 +19,7 @@ from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
 
 _CODECS = {codec.value: codec for codec in Codec}
+_REFUSED = re.compile(r"q=0(\.0*)?")
 _PYODPS = re.compile(r"pyodps/(\d+)\.(\d+)\.(\d+)")
 
 
@@ -83,8 +84,8 @@ def _compression_after_content_type(headers: Headers) -> bool:
 def accepted_codec(headers: Headers) -> Codec | None:
     """Return the first codec of ours that the client accepts, in its order; None for plain (drift.md A.1)."""
     for offer in headers.get("accept-encoding", "").split(","):
-        word = offer.partition(";")[0].strip().lower()
-        if word in _CODECS:
+        word, _, weight = (part.strip().lower() for part in offer.partition(";"))
+        if word in _CODECS and not _REFUSED.fullmatch(weight):
             return _CODECS[word]
     return None
 

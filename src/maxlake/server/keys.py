@@ -30,7 +30,8 @@ class AccessKey:
 def access_key(root: Path, environment: Mapping[str, str]) -> AccessKey:
     """Return the key to serve with: of the environment if set, else ROOT's own, made on first use.
 
-    Raises ValueError if only one of the two variables is set, or if ROOT's file is not a key.
+    Raises ValueError if only one of the two variables is set, or if ROOT's file is not a key or open
+    to others.
     """
     access_id, secret = environment.get(ACCESS_ID_VARIABLE), environment.get(SECRET_VARIABLE)
     if access_id and secret:
@@ -45,10 +46,15 @@ def stored_key(root: Path) -> AccessKey:
     path = root / KEY_FILE
     if not path.exists():
         _create(path)
+    if path.stat().st_mode & 0o077:
+        raise ValueError(f"others may read {path}: take their rights away with chmod 600")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=AccessKey)
+        key = msgspec.json.decode(path.read_bytes(), type=AccessKey)
     except msgspec.MsgspecError as error:
         raise ValueError(f"{path} holds no access key: {error}") from error
+    if not key.access_id or not key.secret:
+        raise ValueError(f"{path} holds an empty access key")
+    return key
 
 
 def _create(path: Path) -> None:
