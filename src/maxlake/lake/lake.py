@@ -10,8 +10,7 @@ from sqlalchemy import insert, select, update
 from maxlake.lake import ducklake, durable
 from maxlake.lake.database import Database
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
-
-DEFAULT_SCHEMA = "default"
+from maxlake.protocol.targets import DEFAULT_SCHEMA
 
 
 class Lake:

@@ -10,6 +10,8 @@ MAX_JSON_BODY = 4 * 1024 * 1024
 MAX_XML_BODY = 1024 * 1024
 #: Characters of a project, schema, table or column name (the vendor's limit).
 MAX_NAME_LENGTH = 128
+#: Bytes of a name: with a dash and an id of 19 digits it must still be a file name.
+MAX_NAME_BYTES = 235
 #: Characters of one partition spec: six keys and values at their longest, quotes and blanks.
 MAX_PARTITION_SPEC = 4096
 #: Bytes of one partition value in UTF-8 (the vendor's limit).

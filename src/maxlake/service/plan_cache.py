@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from maxlake.service.read_sessions import ReadSession
 
-#: Files all cached plans may list together: about 64 MB of objects.
+#: Entries (files, splits, columns) all cached sessions may hold together: about 64 MB of objects.
 CAPACITY = 200_000
 
 
@@ -19,7 +19,7 @@ class PlanCache:
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, ReadSession] = OrderedDict()
-        self._files = 0
+        self._entries = 0
         self._lock = threading.Lock()
 
     def get(self, session_id: str, decode: Callable[[], ReadSession]) -> ReadSession:
@@ -32,8 +32,12 @@ class PlanCache:
         with self._lock:
             if session_id not in self._sessions:
                 self._sessions[session_id] = session
-                self._files += len(session.plan.files)
-            while self._files > CAPACITY and len(self._sessions) > 1:
+                self._entries += _entries(session)
+            while self._entries > CAPACITY and len(self._sessions) > 1:
                 _, evicted = self._sessions.popitem(last=False)
-                self._files -= len(evicted.plan.files)
+                self._entries -= _entries(evicted)
         return session
+
+
+def _entries(session: ReadSession) -> int:
+    return len(session.plan.files) + len(session.ends) + len(session.columns)

@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import Connection
 
 from maxlake.lake import commits, definitions, partitions, tables
-from maxlake.lake.lake import DEFAULT_SCHEMA
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
@@ -16,6 +15,7 @@ from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, inv
 from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql import model
 from maxlake.protocol.sql.statements import parse_statement
+from maxlake.protocol.targets import DEFAULT_SCHEMA
 from maxlake.service.project import Project
 
 
