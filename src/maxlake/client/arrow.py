@@ -71,7 +71,7 @@ class ArrowWriter:
     """
 
     def __init__(self, stream_writer: StreamWriter, compression: Compression | None) -> None:
-        codec = checked_compression(compression).arrow_codec
+        codec = checked_compression(compression).to_compression_name()
         if codec is not None and not pa.Codec.is_available(codec):
             raise DependencyNotInstalledError(f"this pyarrow was built without the codec {codec}")
         self._stream = stream_writer

@@ -21,9 +21,8 @@ class Compression(Enum):
         """The word that asks the service for this compression."""
         return _ACCEPT_ENCODING[self]
 
-    @property
-    def arrow_codec(self) -> str | None:
-        """Arrow's name of the codec; ``None`` without compression."""
+    def to_compression_name(self) -> str | None:
+        """Return Arrow's name of the codec; ``None`` without compression."""
         return _ARROW_CODEC[self]
 
 
