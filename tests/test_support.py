@@ -38,7 +38,7 @@ def test_drawn(number):
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     support = pytester.mkdir("tests")
-    for name in ("conftest.py", "budget.py", "tools.py"):
+    for name in ("conftest.py", "budget.py", "postgresql.py", "tools.py"):
         shutil.copy(TESTS / name, support / name)
     (support / "test_suite.py").write_text(SUITE)
     (pytester.path / "pytest.ini").write_text(

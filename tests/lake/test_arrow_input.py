@@ -135,8 +135,14 @@ def test_custom_metadata_is_taken():
 @pytest.mark.parametrize("options", [{}, {"compression": "zstd"}, {"use_legacy_format": True}])
 def test_no_beginning_of_a_stream_is_taken_for_the_whole(options):
     data = encode(EVERY_LAYOUT, **options)
-    for length in range(len(data)):
+    for length in range(1, len(data)):
         assert "truncated" in refused(data[:length])
+
+
+def test_no_bytes_are_no_rows():
+    reader, checked = open_stream(io.BytesIO(b""))
+    assert list(validated(reader)) == []
+    checked.finish()
 
 
 def test_nothing_may_follow_the_end():

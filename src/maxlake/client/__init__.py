@@ -1,7 +1,7 @@
 """The Python client of Storage API V2, as documented for ``odps.apis.storage_api_v2``."""
 
 from maxlake.client.arrow import ArrowReader, ArrowWriter
-from maxlake.client.builders import ROUTE_TOKEN_HEADER, URL_PREFIX, WRITE_ACCESS_TOKEN_HEADER
+from maxlake.client.builders import URL_PREFIX
 from maxlake.client.enums import Compression, SessionStatus, Status
 from maxlake.client.options import ArrowOptions, DataFormat, IncrementalReadOptions, SplitOptions
 from maxlake.client.requests import (
@@ -27,6 +27,7 @@ from maxlake.client.schema import Column, DataSchema
 from maxlake.client.storage_api import StorageApiClient
 from maxlake.client.storage_api_arrow import StorageApiArrowClient
 from maxlake.client.streams import StreamReader, StreamWriter
+from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
 
 URL_PREFIX_V2 = URL_PREFIX
 STORAGE_V2_VERSION = "2"

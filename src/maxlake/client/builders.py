@@ -9,6 +9,7 @@ import msgspec
 
 from maxlake.client.enums import Compression
 from maxlake.client.exchange import HttpRequest
+from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
 
 if TYPE_CHECKING:
     from maxlake.client.requests import (
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     )
 
 URL_PREFIX = "/api/storage/v2"
-ROUTE_TOKEN_HEADER = "x-odps-max-storage-route-token"  # noqa: S105 - a header's name
-WRITE_ACCESS_TOKEN_HEADER = "x-odps-max-storage-write-access-token"  # noqa: S105 - a header's name
 
 _JSON = "application/json; charset=utf-8"
 _OCTETS = "application/octet-stream"

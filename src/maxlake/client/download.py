@@ -6,6 +6,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, TruncatedStreamError
+from maxlake.protocol.headers import REQUEST_ID_HEADER
 from maxlake.protocol.limits import CLIENT_MAX_ANSWER
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Download:
     @property
     def request_id(self) -> str | None:
         """The id the service gave this exchange."""
-        return self.headers.get("x-odps-request-id")
+        return self.headers.get(REQUEST_ID_HEADER)
 
     def readinto(self, view: memoryview) -> int:
         """Fill ``view`` as far as the body goes; 0 only at the body's proper end.

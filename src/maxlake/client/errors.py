@@ -20,12 +20,12 @@ from maxlake.protocol.errors import (
     MaxlakeError,
     NotFoundError,
 )
+from maxlake.protocol.headers import REQUEST_ID_HEADER
 from odps import errors as odps_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-REQUEST_ID_HEADER = "x-odps-request-id"
 
 _GROUPS: dict[int, type[MaxlakeError]] = {
     401: DeniedError,

@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from maxlake.client.builders import ROUTE_TOKEN_HEADER
-from maxlake.client.errors import REQUEST_ID_HEADER, MalformedAnswerError
+from maxlake.client.errors import MalformedAnswerError
 from maxlake.client.exchange import Answer
 from maxlake.client.responses import (
     CloseWriteStreamResponse,
@@ -18,6 +17,7 @@ from maxlake.client.responses import (
     GetWriteStreamResponse,
     WriteStreamResponse,
 )
+from maxlake.protocol.headers import REQUEST_ID_HEADER, ROUTE_TOKEN_HEADER
 
 R = TypeVar("R", bound=msgspec.Struct)
 

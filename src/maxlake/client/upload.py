@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from maxlake.client.download import Download
 from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, error_from_answer
 from maxlake.client.exchange import Answer
+from maxlake.protocol.headers import REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,7 @@ class Upload:
         return MalformedAnswerError(
             "the service answered 200 before the whole body was sent",
             code="MalformedAnswer",
-            request_id=answer.headers.get("x-odps-request-id"),
+            request_id=answer.headers.get(REQUEST_ID_HEADER),
             status_code=200,
         )
 

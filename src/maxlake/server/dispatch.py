@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Action
 from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.headers import ROUTE_TOKEN_HEADER
 from maxlake.protocol.targets import TableTarget, parse_target
 from maxlake.server import dialects
 from maxlake.server import storage_handlers as handlers
@@ -28,8 +29,6 @@ from maxlake.server.workers import Workers
 if TYPE_CHECKING:
     from maxlake.service.rows import RowStream
     from maxlake.service.service import Service
-
-_ROUTE_TOKEN = "x-odps-max-storage-route-token"  # noqa: S105 - a header's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +146,5 @@ async def _ended(pump: asyncio.Task[None]) -> None:
 
 
 def _json(answer: Answer, exchange: Exchange, *, routed: bool) -> Reply:
-    token = ((_ROUTE_TOKEN, dialects.route_token(exchange.host)),) if routed else ()
+    token = ((ROUTE_TOKEN_HEADER, dialects.route_token(exchange.host)),) if routed else ()
     return Reply(msgspec.json.encode(answer), "application/json", headers=token)

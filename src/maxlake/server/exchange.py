@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from maxlake.protocol import limits
 from maxlake.protocol.errors import BadRequestError, BusyError, ErrorCode, invalid_argument
+from maxlake.protocol.headers import REQUEST_ID_HEADER
 from maxlake.protocol.query import parse_query
 from maxlake.server.parameters import Parameters
 
@@ -171,7 +172,7 @@ class Exchange:
 
     async def start(self, status: int, content_type: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Send the status line and the headers, the request id among them."""
-        fields = (("x-odps-request-id", self.request_id), ("content-type", content_type), *headers)
+        fields = ((REQUEST_ID_HEADER, self.request_id), ("content-type", content_type), *headers)
         if not self.keep_alive:
             fields = (*fields, ("connection", "close"))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]

@@ -17,6 +17,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from maxlake.protocol.errors import HTTP_STATUS, ErrorCode
+from maxlake.protocol.headers import REQUEST_ID_HEADER
 from maxlake.protocol.limits import (
     CONNECTIONS_PER_FILE,
     MAX_CONNECTIONS,
@@ -133,7 +134,7 @@ class HttpProtocol(HttpToolsProtocol):
         members = {"Code": code, "Message": message, "RequestId": request_id, "HostId": ""}
         body = msgspec.json.encode(members)
         head = (
-            f"x-odps-request-id: {request_id}\r\ncontent-type: application/json\r\n"
+            f"{REQUEST_ID_HEADER}: {request_id}\r\ncontent-type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(STATUS_LINE[HTTP_STATUS[code]] + head.encode() + body)

@@ -6,10 +6,13 @@ import ctypes
 
 import pyarrow as pa
 
-#: The number of glibc's parameter (``malloc.h``).
-_M_ARENA_MAX = -8
+#: The numbers of glibc's parameters (``malloc.h``).
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 #: Enough for the threads that allocate at once, which copy outside the heap's lock.
 _HEAPS = 2
+#: Bytes from which on memory is given back to the system at once. Left alone, the bound grows to 32 MB
+#: with use, and the buffers of large uploads stay in the heaps.
+_GIVEN_BACK = 4 * 1024 * 1024
 
 
 def share_heaps() -> None:
@@ -23,3 +26,4 @@ def share_heaps() -> None:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
         set_option(_M_ARENA_MAX, _HEAPS)
+        set_option(_M_MMAP_THRESHOLD, _GIVEN_BACK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -21,7 +22,7 @@ from maxlake.protocol.targets import TableTarget
 from maxlake.service import session_parts, store
 from maxlake.service.project import Project
 from maxlake.service.uploaded_rows import stored_batches
-from maxlake.service.write_sessions import load_writable
+from maxlake.service.write_sessions import WriteSession, load_writable
 from maxlake.service.write_streams import check_open, find, incomplete, update_stream
 
 
@@ -44,20 +45,29 @@ def write(
         if answered:
             return answered
         check_open(connection, session, address)
-    name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
     try:
-        with Upload(project.lake.data, session.table, name) as upload:
-            reader, checked = open_stream(body)
-            for batch in stored_batches(session, reader):
-                upload.write(batch)
-            checked.finish()
-            parts = upload.finish()
-    except BadRequestError as error:
-        _fail(project, address, error)
+        finished = _store(project, session, address, body)
+    except Exception as error:
+        # An error on its way to the answer keeps its frames, and they the rows: hundreds of megabytes
+        # until the garbage collector comes by.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, BadRequestError):
+            _fail(project, address, error)
         raise
-    answer = _record(project, target, request, principal, _Finished(upload, parts, checked.byte_count))
+    answer = _record(project, target, request, principal, finished)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
+
+
+def _store(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> _Finished:
+    name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
+    with Upload(project.lake.data, session.table, name) as upload:
+        reader, checked = open_stream(body)
+        for batch in stored_batches(session, reader):
+            upload.write(batch)
+        checked.finish()
+        parts = upload.finish()
+    return _Finished(upload, parts, checked.byte_count)
 
 
 def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsResponse | None:

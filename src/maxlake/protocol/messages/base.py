@@ -23,11 +23,6 @@ def decode(body: bytes, kind: type[M]) -> M:
         raise invalid_argument(f"the request body is not a valid {kind.__name__}: {error}") from error
 
 
-def encode(message: Message) -> bytes:
-    """Encode a message as JSON."""
-    return msgspec.json.encode(message)
-
-
 def decode_flag(value: object, name: str) -> bool:
     """Read a flag that arrives as JSON boolean or as text in any case (drift.md A.9)."""
     text = str(value).strip().lower()
