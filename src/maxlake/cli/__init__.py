@@ -1,14 +1,14 @@
-"""The ``maxlake`` command. Each subcommand is a module, imported when it is called."""
+"""The ``maxlake`` command."""
 
 from __future__ import annotations
 
-from cyclopts import App
-
-app = App(name="maxlake", help="An open MaxCompute Storage API service.")
-app.command("maxlake.cli.serve:serve")
-app.command("maxlake.cli.demo:demo")
+import sys
 
 
 def main() -> None:
     """Run the command line."""
+    try:
+        from maxlake.cli.app import app  # noqa: PLC0415 - the client alone is installed without it
+    except ModuleNotFoundError as error:
+        sys.exit(f"maxlake: {error.name} is not installed; pip install 'maxlake[server]' brings the command")
     app()

@@ -1,0 +1,9 @@
+"""The subcommands; each is a module, imported when it is called."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(name="maxlake", help="An open MaxCompute Storage API service.")
+app.command("maxlake.cli.serve:serve", help="Serve the Storage API from a directory.")
+app.command("maxlake.cli.demo:demo", help="Move real data through a real server, and check it.")
