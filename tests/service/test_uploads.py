@@ -1,10 +1,13 @@
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from maxlake.protocol.errors import ErrorCode, MaxlakeError
+from maxlake.protocol.messages.write import WriteRowsRequest
+from maxlake.service import uploads
 from maxlake.service.project import Project
-from tests.service.scene import Scene
+from tests.service.scene import ME, Scene
 
 
 def test_rows_keep_their_order_when_another_stream_is_replaced(project: Project) -> None:
@@ -31,6 +34,16 @@ def test_a_repeated_upload_is_answered_as_the_first_time(project: Project) -> No
     scene.close(address)
     scene.commit(session)
     assert scene.ids() == [1, 2]
+
+
+def test_a_repeated_upload_is_read_to_its_end(project: Project) -> None:
+    scene = Scene(project)
+    address = scene.stream(scene.session())
+    scene.write(address, [1, 2], "again")
+    request = WriteRowsRequest(stream=address, retry_id="again")
+    body = io.BytesIO(b"whatever comes a second time")
+    uploads.write(project, scene.target, request, body, ME)
+    assert body.read() == b""
 
 
 def test_uploads_repeated_at_once_are_stored_once(project: Project) -> None:

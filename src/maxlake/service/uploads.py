@@ -25,6 +25,9 @@ from maxlake.service.uploaded_rows import stored_batches
 from maxlake.service.write_sessions import WriteSession, load_writable
 from maxlake.service.write_streams import check_open, find, incomplete, update_stream
 
+#: Bytes of a repeated body read at a time, to be thrown away.
+_DISCARDED_PIECE = 1024 * 1024
+
 
 def write(
     project: Project, target: TableTarget, request: WriteRowsRequest, body: BinaryIO, principal: str
@@ -42,9 +45,13 @@ def write(
     with project.lake.database.read() as connection:
         session = load_writable(connection, target, address.session_id, principal)
         answered = _answered(connection, request)
-        if answered:
-            return answered
-        check_open(connection, session, address)
+        if not answered:
+            check_open(connection, session, address)
+    if answered:
+        # A success before the body has come looks like a broken connection to a client still sending.
+        while body.read(_DISCARDED_PIECE):
+            pass
+        return answered
     try:
         finished = _store(project, session, address, body)
     except Exception as error:
