@@ -215,8 +215,11 @@ class Writer:
                 assert status.record_count in (stream.rows_kept(), stream.rows_sent())
 
     def finish_all(self) -> None:
-        """Bring every session that was cut to its commit."""
-        for session in self.ledger.unfinished:
+        """Bring every session that was cut to its commit.
+
+        First the one whose commit was cut: it may have happened, and then came before the others.
+        """
+        for session in sorted(self.ledger.unfinished, key=lambda each: not each.commit_sent):
             self.finish(session)
 
     def work_until_killed(self) -> None:
