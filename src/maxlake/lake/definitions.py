@@ -15,7 +15,7 @@ from maxlake.lake.partitions import partition
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import Table, TableOptions, table_detail
 from maxlake.protocol.columns import Column, TableSchema
-from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.errors import ConflictError, ErrorCode, invalid_argument
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 from maxlake.protocol.types.storage import check_storable, ducklake_columns
 
@@ -225,9 +225,7 @@ def drop_schema(connection: Connection, name: str) -> None:
         select(ducklake.schema.c.schema_id).where(
             ducklake.schema.c.schema_name == name, ducklake.schema.c.end_snapshot.is_(None)
         )
-    ).scalar_one_or_none()
-    if row is None:  # pragma: no cover - check_schema has just seen it
-        raise NotFoundError(ErrorCode.NO_SUCH_SCHEMA, f"schema {name!r} does not exist")
+    ).scalar_one()
     snapshot = next_snapshot(connection)
     connection.execute(
         update(ducklake.schema)
