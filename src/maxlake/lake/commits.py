@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, Connection, String, insert, select, update
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, partitions, tables
@@ -15,12 +15,16 @@ from maxlake.lake.parts import Part
 from maxlake.lake.snapshots import Snapshot, next_snapshot
 from maxlake.lake.tables import Table
 
-#: What DuckLake does not keep about a file: its size in memory, which splits are balanced by.
+#: What DuckLake does not keep about a file: its size in memory, which splits are balanced by, its
+#: partition key in one piece, its bucket, and whether its rows came from other files (compaction).
 file_detail = SqlTable(
     "maxlake_file",
     metadata,
     Column("data_file_id", BigInteger, primary_key=True, autoincrement=False),
     Column("raw_size", BigInteger, nullable=False),
+    Column("key", String, nullable=False),
+    Column("bucket", BigInteger),
+    Column("rewrite", Boolean, nullable=False),
 )
 
 
@@ -135,7 +139,17 @@ def _insert_details(
 ) -> None:
     pairs = list(zip(file_ids, parts, strict=True))
     connection.execute(
-        insert(file_detail), [{"data_file_id": file_id, "raw_size": part.raw_size} for file_id, part in pairs]
+        insert(file_detail),
+        [
+            {
+                "data_file_id": file_id,
+                "raw_size": part.raw_size,
+                "key": partitions.encode_key(part.key),
+                "bucket": part.bucket,
+                "rewrite": False,
+            }
+            for file_id, part in pairs
+        ],
     )
     statistics = [
         {

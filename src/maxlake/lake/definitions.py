@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from maxlake.lake import ducklake, tables
-from maxlake.lake.partitions import partition
+from maxlake.lake.partitions import partition as partition_table
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
-from maxlake.lake.tables import Table, TableOptions, table_detail
+from maxlake.lake.tables import StoredColumn, Table, TableOptions, table_detail
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, invalid_argument
 from maxlake.protocol.targets import DEFAULT_SCHEMA
@@ -51,7 +51,7 @@ def create_table(
             schema_name=schema,
             table_name=name,
             path=str(path),
-            columns=tables.encode_columns(columns, field_ids),
+            columns=tables.encode_columns(_stored(columns, field_ids)),
             options=msgspec.json.encode(options).decode(),
             owner=owner,
             created_at=snapshot.time,
@@ -121,6 +121,21 @@ def _insert_columns(
     return field_ids
 
 
+def _stored(schema: TableSchema, field_ids: Mapping[str, int]) -> Iterator[StoredColumn]:
+    for columns, partition in ((schema.columns, False), (schema.partition_columns, True)):
+        for column in columns:
+            yield StoredColumn(
+                name=column.name,
+                type=str(column.type),
+                nullable=column.nullable,
+                comment=column.comment,
+                column_id=column.column_id,
+                default=column.default,
+                field_id=field_ids[column.name],
+                partition=partition,
+            )
+
+
 def _insert_partitioning(
     connection: Connection,
     snapshot: Snapshot,
@@ -173,7 +188,7 @@ def drop_table(connection: Connection, table: Table) -> None:
         ),
         table.table_id,
     )
-    connection.execute(delete(partition).where(partition.c.table_id == table.table_id))
+    connection.execute(delete(partition_table).where(partition_table.c.table_id == table.table_id))
     connection.execute(delete(table_detail).where(table_detail.c.table_id == table.table_id))
     snapshot.changes.append(f"dropped_table:{table.table_id}")
     snapshot.schema_version += 1

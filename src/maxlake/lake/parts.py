@@ -40,7 +40,10 @@ DICTIONARY_BYTES = 128 * 1024
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One durable file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes."""
+    """One durable file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes.
+
+    ``bucket`` is that of all its rows, None in tables that are not clustered.
+    """
 
     path: str
     key: PartitionKey
@@ -49,13 +52,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     footer_size: int
     raw_size: int
     statistics: tuple[ColumnStatistics, ...]
+    bucket: int | None = None
 
 
 def storage_schema(table: Table) -> pa.Schema:
     """Return the schema of a table's files: data columns, then partition columns, with field ids."""
     fields: list[pa.Field] = []
     for column in table.columns.all_columns:
-        first = table.field_ids[column.name]
+        first = table.stored[column.name].field_id
         rows = ducklake_columns(column.name, column.type, column.nullable, first)
         ids = [row.column_id for row in rows]
         fields.append(storage_field(column.name, column.type, column.nullable, ids))
@@ -231,7 +235,7 @@ class Upload:
             file_size=writer.path.stat().st_size,
             footer_size=_footer_size(writer.path),
             raw_size=writer.raw_size,
-            statistics=tuple(file_statistics(writer.footer, self._schema, dict(self._table.field_ids))),
+            statistics=tuple(file_statistics(writer.footer, self._schema)),
         )
 
     def discard(self) -> None:

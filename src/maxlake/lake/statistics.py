@@ -13,6 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maxlake.protocol.types.storage import field_id
+
 #: Longer bounds cost catalog space and prune no better.
 MAX_BOUND_LENGTH = 256
 
@@ -49,15 +51,13 @@ def bounded_leaves(schema: pa.Schema) -> list[str]:
     return [leaf.path for leaf in leaves if leaf.physical_type not in ("FLOAT", "DOUBLE")]
 
 
-def file_statistics(
-    footer: pq.FileMetaData, schema: pa.Schema, field_ids: dict[str, int]
-) -> list[ColumnStatistics]:
-    """Collect the statistics of every flat top-level column from a Parquet footer."""
+def file_statistics(footer: pq.FileMetaData, schema: pa.Schema) -> list[ColumnStatistics]:
+    """Collect the statistics of every flat top-level column with a field id from a Parquet footer."""
     positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
     return [
-        _column_statistics(footer, positions[field.name], field, field_ids[field.name])
+        _column_statistics(footer, positions[field.name], field, number)
         for field in schema
-        if field.name in positions
+        if field.name in positions and (number := field_id(field)) is not None
     ]
 
 

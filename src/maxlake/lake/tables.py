@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -55,7 +55,10 @@ class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """One top-level column as ``maxlake_table.columns`` keeps it, with its first Parquet field id."""
+    """One top-level column as ``maxlake_table.columns`` keeps it, with its first Parquet field id.
+
+    Files older than the column have no such field: their rows have ``initial_default`` (None is NULL).
+    """
 
     name: str
     type: str
@@ -65,18 +68,34 @@ class StoredColumn(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None
     field_id: int
     partition: bool
+    initial_default: str | None = None
+
+    @property
+    def column(self) -> Column:
+        """The column without what lies at rest."""
+        return Column(
+            name=self.name,
+            type=parse_type(self.type),
+            nullable=self.nullable,
+            comment=self.comment,
+            column_id=self.column_id,
+            default=self.default,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One living table. Sizes in bytes; ``latest_snapshot`` is the last snapshot that changed it."""
+    """One living table; ``latest_snapshot`` is the last snapshot that changed it.
+
+    ``stored`` has every column by its name, data columns first.
+    """
 
     table_id: int
     schema: str
     name: str
     path: PurePosixPath
     columns: TableSchema
-    field_ids: Mapping[str, int]
+    stored: Mapping[str, StoredColumn]
     options: TableOptions
     owner: str
     created_at: datetime
@@ -96,49 +115,23 @@ class Table:
         return tuple(column.name for column in self.columns.partition_columns)
 
 
-def encode_columns(schema: TableSchema, field_ids: Mapping[str, int]) -> str:
-    """Return the text of ``maxlake_table.columns``."""
-    stored = [
-        StoredColumn(
-            name=column.name,
-            type=str(column.type),
-            nullable=column.nullable,
-            comment=column.comment,
-            column_id=column.column_id,
-            default=column.default,
-            field_id=field_ids[column.name],
-            partition=partition,
-        )
-        for columns, partition in ((schema.columns, False), (schema.partition_columns, True))
-        for column in columns
-    ]
-    return msgspec.json.encode(stored).decode()
+def encode_columns(stored: Iterable[StoredColumn]) -> str:
+    """Return the text of ``maxlake_table.columns``: data columns, then partition columns."""
+    return msgspec.json.encode(list(stored)).decode()
 
 
 def _table(row: AnyRow) -> Table:
     stored = msgspec.json.decode(row.columns, type=list[StoredColumn])
-    columns = {
-        partition: tuple(
-            Column(
-                name=column.name,
-                type=parse_type(column.type),
-                nullable=column.nullable,
-                comment=column.comment,
-                column_id=column.column_id,
-                default=column.default,
-            )
-            for column in stored
-            if column.partition is partition
-        )
-        for partition in (False, True)
-    }
     return Table(
         table_id=row.table_id,
         schema=row.schema_name,
         name=row.table_name,
         path=PurePosixPath(row.path),
-        columns=TableSchema(columns=columns[False], partition_columns=columns[True]),
-        field_ids={column.name: column.field_id for column in stored},
+        columns=TableSchema(
+            columns=tuple(column.column for column in stored if not column.partition),
+            partition_columns=tuple(column.column for column in stored if column.partition),
+        ),
+        stored={column.name: column for column in stored},
         options=msgspec.json.decode(row.options, type=TableOptions),
         owner=row.owner,
         created_at=row.created_at,

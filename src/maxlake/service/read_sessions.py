@@ -79,7 +79,7 @@ def create(
         session = ReadSession(
             session_id=new_id(),
             table=table.full_name,
-            columns=tuple(_stored(table, column) for column in (*data_columns, *partition_columns)),
+            columns=tuple(table.stored[column.name] for column in (*data_columns, *partition_columns)),
             arrow_options=request.arrow_options,
             split_mode=request.split_options.split_mode,
             ends=tuple(_cut(plan, request.split_options, request.split_max_file_num)),
@@ -124,19 +124,6 @@ def _chosen(columns: Sequence[Column], names: Sequence[str], what: str) -> list[
     if unknown:
         raise invalid_argument(f"unknown {what} {unknown[0]!r}; there are: {', '.join(known) or 'none'}")
     return [column for name, column in known.items() if not wanted or name in wanted]
-
-
-def _stored(table: Table, column: Column) -> StoredColumn:
-    return StoredColumn(
-        name=column.name,
-        type=str(column.type),
-        nullable=column.nullable,
-        comment=column.comment,
-        column_id=column.column_id,
-        default=column.default,
-        field_id=table.field_ids[column.name],
-        partition=column in table.columns.partition_columns,
-    )
 
 
 def _cut(plan: Plan, options: SplitOptions, max_files: int) -> list[int]:

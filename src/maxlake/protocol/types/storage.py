@@ -141,6 +141,12 @@ def _field(name: str, t: OdpsType, nullable: bool, ids: Iterator[int]) -> pa.Fie
     return pa.field(name, dtype, nullable, {_FIELD_ID: str(field_id).encode()})
 
 
+def field_id(field: pa.Field) -> int | None:
+    """Return the Parquet field id of a field of a file, None where the file's writer set none."""
+    found = (field.metadata or {}).get(_FIELD_ID)
+    return None if found is None else int(found)
+
+
 def _parts(t: OdpsType) -> Sequence[tuple[str, OdpsType]]:
     """Name and type of what lies directly below ``t`` at rest."""
     return _DAY_TIME_PARTS if t == Simple(Kind.INTERVAL_DAY_TIME) else members(t)
