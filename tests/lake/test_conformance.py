@@ -18,8 +18,9 @@ from maxlake.lake import commits, definitions, partitions, plans, snapshots, tab
 from maxlake.lake.database import Database
 from maxlake.lake.lake import Lake
 from maxlake.lake.parts import Upload, storage_schema
-from maxlake.lake.plans import split_by_count, split_by_size, split_range
+from maxlake.lake.plans import Wanted
 from maxlake.lake.scans import BatchLimits, Projection, scan
+from maxlake.lake.splits import split_by_count, split_by_size, split_range
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import MaxlakeError
@@ -43,6 +44,8 @@ def storable(t) -> bool:
 
 #: Shrinking would run the databases for minutes; a failing example is small as it is.
 PHASES = [phase for phase in Phase if phase is not Phase.shrink]
+
+EVERYTHING = Wanted(parse_partition_filter([], ()))
 
 PARTITION_VALUES = {
     "string": st.sampled_from(["a", "B b", "ü%/", "x=1", ".."]),
@@ -120,8 +123,8 @@ def multiset(rows: pa.Table) -> list[str]:
 def ours(lake: Lake, name: str) -> tuple[pa.Table, plans.Plan, Projection]:
     with lake.database.read() as connection:
         table = tables.get(connection, "default", name)
-        plan = plans.plan(connection, table, parse_partition_filter([], ()), snapshots.latest(connection))
-    projection = Projection(table.columns.all_columns, ReadUnits())
+        plan = plans.plan(lake, connection, table, EVERYTHING, snapshots.latest(connection))
+    projection = Projection(tuple(table.stored.values()), ReadUnits())
     batches = scan(lake.data, plan.slices(0, plan.record_count), projection, BatchLimits(5))
     return pa.Table.from_batches(batches, projection.schema), plan, projection
 
@@ -131,7 +134,10 @@ def check(lake: Lake, view: DuckdbView, reader: DuckdbReader, table: Table, mode
     expected = pa.table(
         [
             pa.chunked_array(
-                [to_read(chunk, column.type, ReadUnits()) for chunk in model.column(column.name).chunks],
+                [
+                    to_read(chunk, column.column.type, ReadUnits())
+                    for chunk in model.column(column.name).chunks
+                ],
                 field.type,
             )
             for column, field in zip(projection.columns, projection.schema, strict=True)

@@ -8,25 +8,37 @@ import pyarrow.parquet as pq
 import pytest
 
 from maxlake.lake import scans
+from maxlake.lake.files import PlannedFile
 from maxlake.lake.plans import Slice
 from maxlake.lake.scans import BatchLimits, Projection, scan
-from maxlake.protocol.columns import Column
+from maxlake.lake.tables import StoredColumn
 from maxlake.protocol.errors import DamageError
 from maxlake.protocol.types.arrow import ReadUnits
-from maxlake.protocol.types.text import parse_type
 
-PROJECTION = Projection((Column("a", parse_type("bigint")),), ReadUnits())
+COLUMN = StoredColumn(
+    name="a",
+    type="bigint",
+    nullable=True,
+    comment="",
+    column_id=1,
+    default=None,
+    field_id=1,
+    partition=False,
+)
+PROJECTION = Projection((COLUMN,), ReadUnits())
+FILE = PlannedFile("t/f.parquet", 10_000, 80_000, ())
 
 
 def read(data: Path, start: int, count: int) -> list[int]:
-    batches = scan(data, [Slice("t/f.parquet", start, count)], PROJECTION, BatchLimits(1000))
+    batches = scan(data, [Slice(FILE, start, count)], PROJECTION, BatchLimits(1000))
     return pa.Table.from_batches(batches, PROJECTION.schema)["a"].to_pylist()
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     (tmp_path / "t").mkdir()
-    table = pa.table({"a": pa.array(range(10_000), pa.int64())})
+    schema = pa.schema([pa.field("a", pa.int64(), metadata={"PARQUET:field_id": "1"})])
+    table = pa.table({"a": range(10_000)}, schema=schema)
     pq.write_table(table, tmp_path / "t" / "f.parquet", row_group_size=6000)
     return tmp_path
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, String, insert, select, update
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, partitions, tables
-from maxlake.lake.database import metadata
+from maxlake.lake.database import chunks, metadata
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.snapshots import Snapshot, next_snapshot
 from maxlake.lake.tables import Table
 
-#: What DuckLake does not keep about a file: its size in memory, which splits are balanced by, its
-#: partition key in one piece, its bucket, and whether its rows came from other files (compaction).
+#: What DuckLake does not keep about a file: its size in memory and that of its row groups (JSON; none where
+#: there is but one), which splits are balanced by, its partition key in one piece, its bucket, and whether
+#: its rows came from other files (compaction).
 file_detail = SqlTable(
     "maxlake_file",
     metadata,
@@ -24,6 +26,7 @@ file_detail = SqlTable(
     Column("raw_size", BigInteger, nullable=False),
     Column("key", String, nullable=False),
     Column("bucket", BigInteger),
+    Column("groups", String),
     Column("rewrite", Boolean, nullable=False),
 )
 
@@ -78,18 +81,13 @@ def _end_partitions(
     ).scalars()
     ended = [file_id for file_id in living if known.get(file_id, ()) in keys]
     for kind in (file, ducklake.delete_file):
-        for some in _chunks(ended):
+        for some in chunks(ended):
             connection.execute(
                 update(kind)
                 .where(kind.c.data_file_id.in_(some), kind.c.end_snapshot.is_(None))
                 .values(end_snapshot=snapshot.snapshot_id)
             )
     snapshot.changes.append(f"deleted_from_table:{table.table_id}")
-
-
-def _chunks(ids: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Databases bound the number of parameters of a statement."""
-    return (ids[start : start + 500] for start in range(0, len(ids), 500))
 
 
 def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, parts: Sequence[Part]) -> None:
@@ -146,6 +144,7 @@ def _insert_details(
                 "raw_size": part.raw_size,
                 "key": partitions.encode_key(part.key),
                 "bucket": part.bucket,
+                "groups": msgspec.json.encode(part.groups).decode() if part.groups else None,
                 "rewrite": False,
             }
             for file_id, part in pairs

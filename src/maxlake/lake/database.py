@@ -7,7 +7,7 @@ transaction changes them together (design.md §4).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +45,15 @@ metadata = MetaData()
 BUSY_TIMEOUT = 30
 #: Bytes of a name in PostgreSQL, which cuts longer ones off without an error.
 MAX_IDENTIFIER = 63
+#: Values one ``IN (…)`` is given: old SQLites take 999 parameters.
+MAX_PARAMETERS = 500
 #: Connections to PostgreSQL a project may hold: one per worker thread is plenty.
 POOL_SIZE = 20
+
+
+def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut a list for ``IN (…)``: databases bound the number of parameters of a statement."""
+    return (ids[start : start + MAX_PARAMETERS] for start in range(0, len(ids), MAX_PARAMETERS))
 
 
 class Flag(TypeDecorator[bool]):

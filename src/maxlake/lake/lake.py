@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from maxlake.lake import ducklake, durable
 from maxlake.lake.database import Database
+from maxlake.lake.file_lists import FileLists
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 
@@ -19,6 +20,7 @@ class Lake:
     def __init__(self, database: Database, data: Path) -> None:
         self.database = database
         self.data = data
+        self.file_lists = FileLists()
 
     @classmethod
     def open(cls, database: Database, data: Path) -> Lake:

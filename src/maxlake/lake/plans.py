@@ -1,7 +1,7 @@
 """Plans: the files a read session pins, in the canonical row order every split and offset refers to.
 
-The canonical order is (file, row) with files ordered by partition and then by id. A split is a range of
-it, so Size, Parallelism and RowOffset differ only in where the cuts are (design.md §5).
+The canonical order is (file, row) with files ordered by partition and then by their first row id, which
+compaction keeps. A split is a range of it (design.md §5).
 """
 
 from __future__ import annotations
@@ -10,37 +10,25 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import itemgetter
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, select
 
-from maxlake.lake import ducklake, partitions
-from maxlake.lake.commits import file_detail
-from maxlake.lake.partitions import PartitionKey
-from maxlake.lake.parts import ROW_GROUP_ROWS
+from maxlake.lake import changes, ducklake
+from maxlake.lake.files import ListedFile, PlannedFile
+from maxlake.lake.filters import Filter
+from maxlake.lake.lake import Lake
+from maxlake.lake.pruning import pruned
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import ErrorCode, InternalError
 from maxlake.protocol.partitions import PartitionFilter
-
-#: How much larger than its compressed file a file of unknown origin is taken to be.
-GUESSED_COMPRESSION = 4
-
-
-class PlannedFile(msgspec.Struct, frozen=True, array_like=True):
-    """One pinned file. ``path`` is relative to the data directory; ``raw_size`` in bytes of Arrow data."""
-
-    path: str
-    record_count: int
-    raw_size: int
-    key: PartitionKey
 
 
 @dataclass(frozen=True)
 class Slice:
     """Rows [``start``, ``start + count``) of one file."""
 
-    path: str
+    file: PlannedFile
     start: int
     count: int
 
@@ -70,44 +58,73 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
             first = ends[index] - file.record_count
             count = min(stop, ends[index]) - start
             if count:
-                yield Slice(file.path, start - first, count)
+                yield Slice(file, start - first, count)
             start, index = ends[index], index + 1
 
 
-def plan(connection: Connection, table: Table, wanted: PartitionFilter, snapshot_id: int) -> Plan:
-    """List the files of ``table`` that hold the wanted partitions at a snapshot."""
-    file = ducklake.data_file
+@dataclass(frozen=True)
+class Wanted:
+    """What of a table is wanted: partitions, buckets (None is all), and the rows a filter picks."""
+
+    partitions: PartitionFilter
+    buckets: frozenset[int] | None = None
+    filter: Filter | None = None
+
+
+def plan(lake: Lake, connection: Connection, table: Table, wanted: Wanted, snapshot_id: int) -> Plan:
+    """List the files of ``table`` that may hold wanted rows at a kept snapshot."""
     _refuse_foreign_changes(connection, table)
-    pinned = and_(
-        file.c.begin_snapshot <= snapshot_id,
-        (file.c.end_snapshot.is_(None)) | (file.c.end_snapshot > snapshot_id),
-    )
-    rows = connection.execute(
-        select(
-            file.c.data_file_id,
-            file.c.path,
-            file.c.record_count,
-            file.c.file_size_bytes,
-            file_detail.c.raw_size,
+    listed = lake.file_lists.at(connection, table, snapshot_id)
+    return Plan(snapshot_id, _chosen(connection, table, listed, wanted))
+
+
+def plan_inserted(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
+    """List the files whose rows were inserted after snapshot ``first`` and up to ``last``."""
+    _refuse_foreign_changes(connection, table)
+    listed = changes.inserted(connection, table, first, last)
+    return Plan(last, _chosen(connection, table, listed, wanted))
+
+
+def plan_changes(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
+    """List the files that came or went after snapshot ``first`` and up to ``last``, oldest change first."""
+    _refuse_foreign_changes(connection, table)
+    listed = changes.between(connection, table, first, last)
+    return Plan(last, _chosen(connection, table, listed, wanted))
+
+
+def _chosen(
+    connection: Connection, table: Table, listed: Sequence[ListedFile], wanted: Wanted
+) -> tuple[PlannedFile, ...]:
+    """Return the wanted files, in the order given."""
+    if not wanted.partitions.takes_everything:
+        names = table.partition_keys
+        matching = {
+            key
+            for key in {entry.key for entry in listed}
+            if wanted.partitions.matches(dict(zip(names, key, strict=True)))
+        }
+        listed = [entry for entry in listed if entry.key in matching]
+    if wanted.buckets is not None:
+        listed = [entry for entry in listed if _bucket(entry.file) in wanted.buckets]
+    if wanted.filter is not None:
+        listed = pruned(connection, table, listed, wanted.filter)
+    return tuple(entry.file for entry in listed)
+
+
+def _bucket(file: PlannedFile) -> int:
+    if file.bucket is None:
+        raise InternalError(
+            ErrorCode.INTERNAL_SERVER_ERROR,
+            "another program wrote this file of a clustered table: its bucket is not known; read without "
+            "bucket ids, in mode Size or Parallelism",
+            where=file.path,
         )
-        .outerjoin_from(file, file_detail, file_detail.c.data_file_id == file.c.data_file_id)
-        .where(file.c.table_id == table.table_id, pinned)
-    ).all()
-    keys = partitions.file_keys(connection, table, pinned)
-    names, directory = table.partition_keys, str(table.path)
-    matching = {
-        key
-        for key in {keys.get(row[0], ()) for row in rows}
-        if wanted.matches(dict(zip(names, key, strict=True)))
-    }
-    chosen: list[tuple[PartitionKey, int, PlannedFile]] = []
-    for file_id, path, record_count, file_size, raw_size in rows:
-        key = keys.get(file_id, ())
-        if key in matching:
-            size = raw_size or file_size * GUESSED_COMPRESSION
-            chosen.append((key, file_id, PlannedFile(f"{directory}/{path}", record_count, size, key)))
-    chosen.sort(key=itemgetter(0, 1))
-    return Plan(snapshot_id, tuple(file for _, _, file in chosen))
+    return file.bucket
+
+
+def by_bucket(plan: Plan) -> Plan:
+    """Return a plan of a clustered table in the order of its buckets."""
+    return Plan(plan.snapshot_id, tuple(sorted(plan.files, key=_bucket)))
 
 
 def _refuse_foreign_changes(connection: Connection, table: Table) -> None:
@@ -123,60 +140,3 @@ def _refuse_foreign_changes(connection: Connection, table: Table) -> None:
             "another program deleted rows of this table; this version cannot read such tables",
             where=table.full_name,
         )
-
-
-def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: int) -> list[int]:
-    """Cut a plan into splits of about ``target`` raw bytes; return the row at which each ends.
-
-    Cuts fall on row groups where these are not larger than the target. ``max_files`` 0 means no limit
-    (drift.md B.23).
-    """
-    ends: list[int] = []
-    row = held = files = 0
-    previous: PartitionKey | None = None
-    for file in plan.files:
-        apart = not cross_partition and previous is not None and file.key != previous
-        if held and (apart or (max_files and files >= max_files)):
-            ends.append(row)
-            held = files = 0
-        previous, files = file.key, files + 1
-        for rows in _steps(file, target):
-            size = file.raw_size * rows // max(file.record_count, 1)
-            if held and held + size > target:
-                ends.append(row)
-                held, files = 0, 1
-            row += rows
-            held += max(size, 1)
-    return [*ends, row] if held else ends
-
-
-def _steps(file: PlannedFile, target: int) -> Iterator[int]:
-    """Yield the rows between two places where a split may end: row groups, or less when rows are wide."""
-    fitting = file.record_count * target // max(file.raw_size, 1)
-    step = min(ROW_GROUP_ROWS, max(fitting, 1))
-    full, rest = divmod(file.record_count, step)
-    yield from [step] * full
-    if rest:
-        yield rest
-
-
-def split_by_count(plan: Plan, count: int) -> list[int]:
-    """Cut a non-empty plan into exactly ``count`` splits of even bytes; the last may be empty."""
-    if not plan.record_count:
-        return []
-    ends: list[int] = []
-    total, done, row = plan.raw_size, 0, 0
-    for file in plan.files:
-        while len(ends) < count - 1:
-            wanted = total * (len(ends) + 1) // count - done
-            if wanted >= file.raw_size:
-                break
-            ends.append(row + file.record_count * wanted // file.raw_size)
-        done += file.raw_size
-        row += file.record_count
-    return [*ends, *[row] * (count - len(ends))]
-
-
-def split_range(ends: Sequence[int], index: int) -> tuple[int, int]:
-    """Return the rows [start, stop) of the split with this index."""
-    return (ends[index - 1] if index else 0), ends[index]

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maxlake.lake.filters import Filter, row_group_bounds
+from maxlake.lake.mappings import Mapping
 from maxlake.lake.plans import Slice
-from maxlake.protocol.columns import Column
+from maxlake.lake.tables import StoredColumn
 from maxlake.protocol.errors import DamageError, ErrorCode
 from maxlake.protocol.types.arrow import ReadUnits, arrow_type
 from maxlake.protocol.types.storage import to_read
+from maxlake.protocol.types.text import parse_type
 
 _log = logging.getLogger(__name__)
 
 #: Rows decoded at a time; batches sent are slices of these.
 DECODED_ROWS = 65_536
+#: Bytes read ahead of a column: the first rows of a file must not cost all of it.
+READ_AHEAD = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Projection:
     """The columns of a scan, in the order they are sent, and the units of their timestamps."""
 
-    columns: Sequence[Column]
+    columns: Sequence[StoredColumn]
     units: ReadUnits
 
     @property
@@ -34,7 +40,7 @@ class Projection:
         """The Arrow schema sent."""
         return pa.schema(
             [
-                pa.field(column.name, arrow_type(column.type, self.units), column.nullable)
+                pa.field(column.name, arrow_type(parse_type(column.type), self.units), column.nullable)
                 for column in self.columns
             ]
         )
@@ -48,65 +54,184 @@ class BatchLimits:
     bytes: int = 0
 
 
-def scan(
-    data: Path, slices: Iterable[Slice], projection: Projection, limits: BatchLimits
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of ``slices`` in order.
+@dataclass(frozen=True)
+class Selection:
+    """The rows a filter picks. ``columns`` are those it reads."""
 
-    Raises :class:`DamageError` when a file is missing or damaged, however far the scan has come.
+    filter: Filter
+    columns: Sequence[StoredColumn]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which of the rows found are wanted: all after the first ``skip``, at most ``count``."""
+
+    skip: int = 0
+    count: int | None = None
+
+    def cut(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield what of the batches is inside; take no more of them than needed."""
+        skip, left = self.skip, self.count
+        if left == 0:
+            return
+        for batch in batches:
+            rows = batch.slice(skip, left)
+            skip -= min(skip, batch.num_rows)
+            if rows.num_rows:
+                yield rows
+            if left is not None:
+                left -= rows.num_rows
+                if not left:
+                    return
+
+
+def scan(
+    data: Path,
+    slices: Iterable[Slice],
+    projection: Projection,
+    limits: BatchLimits,
+    selection: Selection | None = None,
+    window: Window = Window(),  # noqa: B008 - frozen
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of ``slices``, or those of them that are selected and in the window, in order.
+
+    Raises :class:`DamageError` when a file is missing or damaged, however far the scan has come, and
+    ``DATA_ERROR`` for instants that do not fit the unit asked.
     """
+    kinds = [parse_type(column.type) for column in projection.columns]
+    schema = projection.schema
+    for batch in window.cut(decode(data, slices, projection.columns, selection)):
+        arrays = [
+            to_read(array, kind, projection.units) for array, kind in zip(batch.columns, kinds, strict=True)
+        ]
+        yield from _limited(pa.RecordBatch.from_arrays(arrays, schema=schema), limits)
+
+
+def decode(
+    data: Path,
+    slices: Iterable[Slice],
+    columns: Sequence[StoredColumn],
+    selection: Selection | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows in storage types, as :func:`scan` does."""
     for piece in slices:
-        try:
-            for batch in _decode(data / piece.path, piece, projection):
-                yield from _limited(batch, limits)
-        except (OSError, pa.ArrowException) as error:
-            _log.exception("data file %s", data / piece.path)
-            raise _damage("a data file is missing or damaged", piece) from error
+        with _readable(data, piece) as file:
+            reader = _Reader(file, piece)
+            if selection is None:
+                yield from reader.read(columns)
+            else:
+                yield from reader.select(columns, selection)
+
+
+def count(data: Path, slices: Iterable[Slice], selection: Selection) -> Iterator[tuple[int, int]]:
+    """Yield rows and selected rows of each row group of ``slices``, in order."""
+    for piece in slices:
+        with _readable(data, piece) as file:
+            yield from _Reader(file, piece).counts(selection)
+
+
+@contextmanager
+def _readable(data: Path, piece: Slice) -> Generator[pq.ParquetFile]:
+    path = data / piece.file.path
+    try:
+        # Without pre_buffer=False the bytes of every row group read would be held until the end.
+        with pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True
+        ) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        _log.exception("data file %s", path)
+        raise _damage("a data file is missing or damaged", piece) from error
 
 
 def _damage(message: str, piece: Slice) -> DamageError:
-    return DamageError(ErrorCode.INTERNAL_SERVER_ERROR, message, where=piece.path)
+    return DamageError(ErrorCode.INTERNAL_SERVER_ERROR, message, where=piece.file.path)
 
 
-def _decode(path: Path, piece: Slice, projection: Projection) -> Iterator[pa.RecordBatch]:
-    schema = projection.schema
-    names = [column.name for column in projection.columns]
-    # Without pre_buffer=False the bytes of every row group of the slice would be held until its end.
-    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-        groups, skip = _row_groups(file.metadata, piece)
-        left = piece.count
-        for stored in file.iter_batches(
-            batch_size=min(DECODED_ROWS, skip + piece.count),
-            row_groups=groups,
-            columns=names,
+class _Reader:
+    """The rows of one slice of an open file."""
+
+    def __init__(self, file: pq.ParquetFile, piece: Slice) -> None:
+        self._file = file
+        self._piece = piece
+        self._schema = file.schema_arrow
+        self._groups = list(_row_groups(file.metadata, piece))
+        missing = piece.count - sum(rows for _, _, rows in self._groups)
+        if missing:
+            raise _damage(f"a data file lacks {missing} rows", piece)
+
+    def read(self, columns: Sequence[StoredColumn]) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of the slice."""
+        numbers = [number for number, _, _ in self._groups]
+        if numbers:
+            yield from self._decode(columns, numbers, self._groups[0][1], self._piece.count)
+
+    def select(self, columns: Sequence[StoredColumn], selection: Selection) -> Iterator[pa.RecordBatch]:
+        """Yield the selected rows; a row group without any costs no more than the columns of the filter."""
+        for (number, skip, rows), mask in zip(self._groups, self._masks(selection), strict=True):
+            if not mask.true_count:
+                continue
+            row = 0
+            for batch in self._decode(columns, [number], skip, rows):
+                wanted = mask.slice(row, batch.num_rows)
+                row += batch.num_rows
+                if wanted.true_count:
+                    yield batch.filter(wanted)
+
+    def counts(self, selection: Selection) -> Iterator[tuple[int, int]]:
+        """Yield rows and selected rows of each row group of the slice."""
+        for (_, _, rows), mask in zip(self._groups, self._masks(selection), strict=True):
+            yield rows, mask.true_count
+
+    def _masks(self, selection: Selection) -> Iterator[pa.BooleanArray]:
+        """Yield which rows of each row group are selected; nothing of one that can have none is read."""
+        origins = self._mapping(selection.columns).origins
+        bounds = row_group_bounds(
+            self._file.metadata,
+            [number for number, _, _ in self._groups],
+            {name: parse_type(column.type) for name, column in origins.items()},
+        )
+        for (number, skip, rows), found in zip(self._groups, bounds, strict=True):
+            if selection.filter.may_match({origins[name].name: known for name, known in found.items()}):
+                batches = self._decode(selection.columns, [number], skip, rows)
+                yield pa.concat_arrays([selection.filter.mask(batch) for batch in batches])
+            else:
+                yield pa.array([], pa.bool_())
+
+    def _mapping(self, columns: Sequence[StoredColumn]) -> Mapping:
+        return Mapping(self._schema, columns, self._piece.file.change, self._piece.file.path)
+
+    def _decode(
+        self, columns: Sequence[StoredColumn], numbers: list[int], skip: int, count: int
+    ) -> Iterator[pa.RecordBatch]:
+        mapping = self._mapping(columns)
+        left = count
+        for stored in self._file.iter_batches(
+            batch_size=min(DECODED_ROWS, skip + count),
+            row_groups=numbers,
+            columns=mapping.fields,
             use_threads=False,
         ):
             rows = stored.slice(skip, left)
             skip -= min(skip, stored.num_rows)
             left -= rows.num_rows
             if rows.num_rows:
-                arrays = [
-                    to_read(rows.column(column.name), column.type, projection.units)
-                    for column in projection.columns
-                ]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                yield mapping.apply(rows)
             if not left:  # going on would decode the rest of the row group
                 return
-        raise _damage(f"a data file lacks {left} rows", piece)
+        raise _damage(f"a data file lacks {left} rows", self._piece)
 
 
-def _row_groups(footer: pq.FileMetaData, piece: Slice) -> tuple[list[int], int]:
-    """Return the row groups that hold a slice, and the rows to skip in the first of them."""
-    groups: list[int] = []
-    skip = first = 0
-    for group in range(footer.num_row_groups):
-        rows = footer.row_group(group).num_rows
-        if first + rows > piece.start and first < piece.start + piece.count:
-            if not groups:
-                skip = piece.start - first
-            groups.append(group)
+def _row_groups(footer: pq.FileMetaData, piece: Slice) -> Iterator[tuple[int, int, int]]:
+    """Yield number, rows to skip and rows to read of the row groups that hold a slice."""
+    first = 0
+    stop = piece.start + piece.count
+    for number in range(footer.num_row_groups):
+        rows = footer.row_group(number).num_rows
+        start, end = max(first, piece.start), min(first + rows, stop)
+        if start < end:
+            yield number, start - first, end - start
         first += rows
-    return groups, skip
 
 
 def _limited(batch: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:

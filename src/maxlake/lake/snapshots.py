@@ -79,6 +79,18 @@ def latest(connection: Connection) -> int:
     return connection.execute(select(func.max(ducklake.snapshot.c.snapshot_id))).scalar_one()
 
 
+def oldest_kept(connection: Connection) -> int:
+    """Return the number of the oldest snapshot that has not expired: files that ended before are gone."""
+    return connection.execute(select(func.min(ducklake.snapshot.c.snapshot_id))).scalar_one()
+
+
+def at_time(connection: Connection, time: datetime) -> int | None:
+    """Return the last kept snapshot at or before a time, None before the oldest."""
+    return connection.execute(
+        select(func.max(ducklake.snapshot.c.snapshot_id)).where(ducklake.snapshot.c.snapshot_time <= time)
+    ).scalar_one()
+
+
 def new_uuid() -> str:
     """Return a fresh UUID as DuckLake stores it."""
     return str(uuid.uuid4())

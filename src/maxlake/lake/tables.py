@@ -38,8 +38,9 @@ table_detail = SqlTable(
     Index("maxlake_table_name", "schema_name", "table_name", unique=True),
 )
 Index("maxlake_data_file_table", ducklake.data_file.c.table_id, ducklake.data_file.c.end_snapshot)
+Index("maxlake_data_file_begin", ducklake.data_file.c.table_id, ducklake.data_file.c.begin_snapshot)
 Index("maxlake_file_partition", ducklake.file_partition_value.c.data_file_id)
-Index("maxlake_file_stats", ducklake.file_column_stats.c.data_file_id)
+Index("maxlake_file_stats", ducklake.file_column_stats.c.data_file_id, ducklake.file_column_stats.c.column_id)
 
 
 class TableOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +180,14 @@ def get_by_id(connection: Connection, table_id: int) -> Table | None:
     """Return the living table with this id, or None when it was dropped."""
     row = connection.execute(select(table_detail).where(table_detail.c.table_id == table_id)).one_or_none()
     return _table(row) if row else None
+
+
+def created_snapshot(connection: Connection, table: Table) -> int:
+    """Return the snapshot that created a table, or the oldest kept one that has it."""
+    named = ducklake.table
+    return connection.execute(
+        select(func.min(named.c.begin_snapshot)).where(named.c.table_id == table.table_id)
+    ).scalar_one()
 
 
 def list_tables(

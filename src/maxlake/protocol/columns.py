@@ -159,11 +159,14 @@ def _check_partition_type(column: Column) -> None:
         )
 
 
-def read_schema(columns: Sequence[Column], partition_columns: Sequence[Column]) -> ReadSchema:
+def read_schema(
+    columns: Sequence[Column], partition_columns: Sequence[Column], system_columns: Sequence[Column] = ()
+) -> ReadSchema:
     """Return how the given columns, in this order, are told to a reader (wire.md §4.6)."""
     return ReadSchema(
         data_columns=tuple(map(_read_column, columns)),
         partition_columns=tuple(map(_read_column, partition_columns)),
+        system_columns=tuple(map(_read_column, system_columns)),
         blob_columns=tuple(c.name for c in columns if Simple(Kind.BLOB) in walk(c.type)),
     )
 

@@ -32,6 +32,13 @@ class SplitMode(StrEnum):
     BUCKET = "Bucket"
 
 
+class IncrementalMode(StrEnum):
+    """What an incremental read shows: rows inserted, or every change (wire.md §4.5)."""
+
+    APPEND = "append"
+    CDC = "cdc"
+
+
 class TimeUnit(StrEnum):
     """Units of ArrowOptions (wire.md §4.1)."""
 

@@ -145,9 +145,14 @@ class PartitionFilter:
     conjunction: Mapping[str, frozenset[str]]
     alternatives: Mapping[tuple[str, ...], frozenset[tuple[str, ...]]]
 
+    @property
+    def takes_everything(self) -> bool:
+        """Whether there are no conditions."""
+        return not self.conjunction and not self.alternatives
+
     def matches(self, values: Mapping[str, str]) -> bool:
         """Tell whether the partition with these values, by the table's column names, is taken."""
-        if not self.conjunction and not self.alternatives:
+        if self.takes_everything:
             return True
         if self.conjunction and all(values[key] in allowed for key, allowed in self.conjunction.items()):
             return True

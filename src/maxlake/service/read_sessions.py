@@ -9,29 +9,34 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from maxlake.lake import partitions, plans, snapshots, tables
-from maxlake.lake.plans import Plan
+from maxlake.lake.changes import CHANGE_COLUMNS
+from maxlake.lake.plans import Plan, Wanted
+from maxlake.lake.selections import CountedSelection, count_selected
 from maxlake.lake.tables import StoredColumn, Table
-from maxlake.protocol import limits
 from maxlake.protocol.columns import Column, read_schema, write_schema
-from maxlake.protocol.enums import SessionStatus, SplitMode
+from maxlake.protocol.enums import IncrementalMode, SessionStatus, SplitMode
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
 from maxlake.protocol.messages.read import (
     ArrowOptions,
     CreateReadSessionRequest,
     ReadSessionResponse,
     SessionStats,
-    SplitOptions,
 )
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 from maxlake.protocol.partitions import PartitionFilter, parse_partition_filter
 from maxlake.protocol.targets import TableTarget
-from maxlake.protocol.types.text import parse_type
 from maxlake.service import expiry, store
+from maxlake.service.incremental import Versions, resolve
+from maxlake.service.predicates import SessionPredicate, session_predicate
 from maxlake.service.project import Project, check_owner, new_id
+from maxlake.service.session_splits import cut, required_buckets
 
 
 class ReadSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is, from its creation to its end; only its expiry ever changes."""
+    """What a session is, from its creation to its end; only its expiry ever changes.
+
+    ``counted`` says where the rows of a predicate lie, in mode RowOffset, whose readers address by them.
+    """
 
     session_id: str
     table: str
@@ -39,23 +44,21 @@ class ReadSession(msgspec.Struct, frozen=True, kw_only=True):
     arrow_options: ArrowOptions
     split_mode: SplitMode
     ends: tuple[int, ...]
+    buckets: tuple[int, ...]
     plan: Plan
+    versions: Versions
+    predicate: SessionPredicate | None
+    counted: CountedSelection | None = None
     latest_version: int
     data_schema: ReadSchema
     table_schema: WriteSchema
 
     @property
-    def read_columns(self) -> tuple[Column, ...]:
-        """The columns of the session, in the order they are sent."""
-        return tuple(
-            Column(
-                name=column.name,
-                type=parse_type(column.type),
-                nullable=column.nullable,
-                column_id=column.column_id,
-            )
-            for column in self.columns
-        )
+    def record_count(self) -> int:
+        """Rows of the session, -1 where a predicate has yet to be evaluated (drift.md B.5)."""
+        if self.counted is not None:
+            return self.counted.record_count
+        return self.plan.record_count if self.predicate is None else -1
 
 
 def create(
@@ -63,41 +66,83 @@ def create(
 ) -> ReadSessionResponse:
     """Pin the table's files as of now and plan the splits; the answer is NORMAL at once.
 
-    Raises ``InvalidArgument`` for unknown columns and partition keys, ``NoSuchTable``.
+    Raises ``InvalidArgument`` for unknown columns, partition keys, buckets and for predicates that are none,
+    ``NoSuchTable``, ``VersionExpired``.
     """
-    _refuse_unsupported(request)
-    expires_at = project.new_expiry()
     expiry.sweep(project)
-    with project.lake.database.write() as connection:
+    session, table_id = _planned(project, target, request)
+    expires_at = project.new_expiry()
+    while not _pin(project, session, table_id, principal, expires_at):
+        session, table_id = _planned(project, target, request)
+    if session.predicate is not None and session.split_mode is SplitMode.ROW_OFFSET:
+        counted = count_selected(project.lake.data, session.plan, session.predicate.selection())
+        session = msgspec.structs.replace(session, counted=counted)
+        with project.lake.database.write() as connection:
+            connection.execute(
+                update(store.read_session)
+                .where(store.read_session.c.session_id == session.session_id)
+                .values(content=msgspec.msgpack.encode(session))
+            )
+    return _response(session, expires_at, SessionStatus.NORMAL)
+
+
+def _planned(
+    project: Project, target: TableTarget, request: CreateReadSessionRequest
+) -> tuple[ReadSession, int]:
+    """Plan a session outside of any turn: writers do not wait for it. Returns the table's id, too."""
+    with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
-        wanted = wanted_partitions(table, request.required_partitions)
+        predicate = session_predicate(table, request.filter_predicate)
         data_columns = _chosen(table.columns.columns, request.required_data_columns, "data column")
         partition_columns = _chosen(
             table.columns.partition_columns, request.required_partition_columns, "partition column"
         )
-        plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
-        session = ReadSession(
-            session_id=new_id(),
-            table=table.full_name,
-            columns=tuple(table.stored[column.name] for column in (*data_columns, *partition_columns)),
-            arrow_options=request.arrow_options,
-            split_mode=request.split_options.split_mode,
-            ends=tuple(_cut(plan, request.split_options, request.split_max_file_num)),
-            plan=plan,
-            latest_version=table.latest_snapshot,
-            data_schema=read_schema(data_columns, partition_columns),
-            table_schema=write_schema(table.columns.columns, table.columns.partition_columns),
+        buckets = required_buckets(table, request)
+        wanted = Wanted(
+            wanted_partitions(table, request.required_partitions),
+            None if buckets is None else frozenset(buckets),
+            None if predicate is None else predicate.selection().filter,
         )
+        versions = resolve(connection, table, request)
+        plan = versions.plan(project.lake, connection, table, wanted)
+    if request.split_options.split_mode is SplitMode.BUCKET:
+        plan = plans.by_bucket(plan)
+    changes = CHANGE_COLUMNS if versions.mode is IncrementalMode.CDC else ()
+    session = ReadSession(
+        session_id=new_id(),
+        table=table.full_name,
+        columns=(*(table.stored[column.name] for column in (*data_columns, *partition_columns)), *changes),
+        arrow_options=request.arrow_options,
+        split_mode=request.split_options.split_mode,
+        ends=tuple(cut(plan, request, buckets or ())),
+        buckets=buckets or (),
+        plan=plan,
+        versions=versions,
+        predicate=predicate,
+        latest_version=table.latest_snapshot,
+        data_schema=read_schema(data_columns, partition_columns, [column.column for column in changes]),
+        table_schema=write_schema(table.columns.columns, table.columns.partition_columns),
+    )
+    return session, table.table_id
+
+
+def _pin(project: Project, session: ReadSession, table_id: int, principal: str, expires_at: datetime) -> bool:
+    """Keep the files of a plan from being deleted; False when that was too late."""
+    with project.lake.database.write() as connection:
+        if snapshots.oldest_kept(connection) > session.versions.oldest:
+            return False
         connection.execute(
             insert(store.read_session).values(
                 session_id=session.session_id,
-                table_id=table.table_id,
+                table_id=table_id,
                 principal=principal,
+                first_snapshot=session.versions.oldest,
+                last_snapshot=session.versions.last,
                 expires_at=expires_at,
                 content=msgspec.msgpack.encode(session),
             )
         )
-    return _response(session, expires_at, SessionStatus.NORMAL)
+    return True
 
 
 def wanted_partitions(table: Table, specs: Sequence[str]) -> PartitionFilter:
@@ -105,15 +150,6 @@ def wanted_partitions(table: Table, specs: Sequence[str]) -> PartitionFilter:
     return parse_partition_filter(
         specs, table.partition_keys, lambda values: partitions.canonical(table, values)
     )
-
-
-def _refuse_unsupported(request: CreateReadSessionRequest) -> None:
-    if request.filter_predicate.strip():
-        raise invalid_argument("FilterPredicate is not supported by this version; filter what you read")
-    if request.incremental_read:
-        raise invalid_argument("IncrementalRead is not supported by this version; read the whole table")
-    if request.required_bucket_ids or request.split_options.split_mode is SplitMode.BUCKET:
-        raise invalid_argument("Bucket splits are not supported by this version; use Size or Parallelism")
 
 
 def _chosen(columns: Sequence[Column], names: Sequence[str], what: str) -> list[Column]:
@@ -124,29 +160,6 @@ def _chosen(columns: Sequence[Column], names: Sequence[str], what: str) -> list[
     if unknown:
         raise invalid_argument(f"unknown {what} {unknown[0]!r}; there are: {', '.join(known) or 'none'}")
     return [column for name, column in known.items() if not wanted or name in wanted]
-
-
-def _cut(plan: Plan, options: SplitOptions, max_files: int) -> list[int]:
-    """Return the row at which each split ends; RowOffset has no splits (drift.md B.5, B.23)."""
-    match options.split_mode:
-        case SplitMode.SIZE:
-            target = max(
-                options.split_number or limits.DEFAULT_SPLIT_SIZE,
-                limits.MIN_SPLIT_SIZE,
-                plan.raw_size // limits.MAX_SPLITS,
-            )
-            return plans.split_by_size(
-                plan, target, cross_partition=options.cross_partition, max_files=max_files
-            )
-        case SplitMode.PARALLELISM:
-            if not 1 <= options.split_number <= limits.MAX_SPLITS:
-                raise invalid_argument(
-                    f"SplitNumber is the number of splits in mode Parallelism, 1 to {limits.MAX_SPLITS}, "
-                    f"not {options.split_number}"
-                )
-            return plans.split_by_count(plan, options.split_number)
-        case _:
-            return []
 
 
 def get(
@@ -217,7 +230,7 @@ def _response(session: ReadSession, expires_at: datetime, status: SessionStatus)
         session_status=status,
         expiration_time=int(expires_at.timestamp() * 1000),
         splits_count=len(session.ends),
-        record_count=session.plan.record_count,
+        record_count=session.record_count,
         split_mode=session.split_mode,
         data_schema=session.data_schema,
         table_schema=session.table_schema,
@@ -225,4 +238,6 @@ def _response(session: ReadSession, expires_at: datetime, status: SessionStatus)
             estimated_size=session.plan.raw_size, estimated_row_count=session.plan.record_count
         ),
         latest_version=session.latest_version,
+        split_bucket_id=session.buckets if session.split_mode is SplitMode.BUCKET else (),
+        incremental_read_options=session.versions.range,
     )

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from maxlake.lake import plans, snapshots, tables
-from maxlake.lake.scans import BatchLimits, Projection, scan
+from maxlake.lake.plans import Slice, Wanted
+from maxlake.lake.scans import BatchLimits, Projection, Window, scan
+from maxlake.lake.splits import split_range
+from maxlake.lake.tables import StoredColumn
 from maxlake.protocol import limits
-from maxlake.protocol.columns import Column
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.read import (
     ArrowOptions,
@@ -42,32 +44,42 @@ def read(
     if request.max_batch_rows < 1:
         raise invalid_argument(f"MaxBatchRows must be positive, not {request.max_batch_rows}")
     session = open_session(project, target, address.session_id, principal)
-    start, stop = _addressed(session, address)
-    start = min(start + request.skip_row_num, stop)
     projection = Projection(
-        _ordered(session.read_columns, request.data_columns, table_order=request.data_columns_unordered),
+        _ordered(session.columns, request.data_columns, table_order=request.data_columns_unordered),
         _units(session.arrow_options),
     )
     batch_limits = BatchLimits(min(request.max_batch_rows, limits.MAX_BATCH_ROWS), request.max_batch_raw_size)
-    slices = session.plan.slices(start, stop)
-    return RowStream(projection.schema, scan(project.lake.data, slices, projection, batch_limits))
+    slices, window = _addressed(session, address, request.skip_row_num)
+    selection = session.predicate.selection() if session.predicate else None
+    batches = scan(project.lake.data, slices, projection, batch_limits, selection, window)
+    return RowStream(projection.schema, batches)
 
 
-def _addressed(session: ReadSession, address: ReadAddress) -> tuple[int, int]:
-    """Return the rows [start, stop) of the session's canonical order that an address means."""
-    start, stop = 0, session.plan.record_count
+def _addressed(session: ReadSession, address: ReadAddress, skipped: int) -> tuple[Iterator[Slice], Window]:
+    """Return the slices an address means, and which of the rows found in them (drift.md B.2 to B.4)."""
+    plan = session.plan
+    start, stop = 0, plan.record_count
     if address.index is not None:
         if address.index >= len(session.ends):
             raise invalid_argument(
                 f"Index {address.index} is out of range: the session has {len(session.ends)} splits",
                 where=f"session {session.session_id}",
             )
-        start, stop = plans.split_range(session.ends, address.index)
-    start = min(start + (address.offset or 0), stop)
-    return start, stop if address.count is None else min(start + address.count, stop)
+        start, stop = split_range(session.ends, address.index)
+    first = (address.offset or 0) + skipped
+    count = None if address.count is None else max(address.count - skipped, 0)
+    if session.predicate is None:
+        start = min(start + first, stop)
+        return plan.slices(start, stop if count is None else min(start + count, stop)), Window()
+    if session.counted is None:
+        return plan.slices(start, stop), Window(first, count)
+    slices, before = session.counted.slices(plan, first)
+    return slices, Window(before, count)
 
 
-def _ordered(columns: Sequence[Column], names: Sequence[str], *, table_order: bool) -> list[Column]:
+def _ordered(
+    columns: Sequence[StoredColumn], names: Sequence[str], *, table_order: bool
+) -> list[StoredColumn]:
     if not names:
         return list(columns)
     known = {column.name.lower(): column for column in columns}
@@ -92,8 +104,8 @@ def preview(project: Project, target: TableTarget, request: PreviewRequest) -> R
     with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
         wanted = wanted_partitions(table, [request.partition] if request.partition.strip() else [])
-        plan = plans.plan(connection, table, wanted, snapshots.latest(connection))
-    columns = _ordered(table.columns.all_columns, request.columns, table_order=False)
+        plan = plans.plan(project.lake, connection, table, Wanted(wanted), snapshots.latest(connection))
+    columns = _ordered(tuple(table.stored.values()), request.columns, table_order=False)
     projection = Projection(columns, ReadUnits())
     stop = min(limit, limits.MAX_PREVIEW_ROWS, plan.record_count)
     batches = scan(

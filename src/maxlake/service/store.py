@@ -6,12 +6,15 @@ from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, Table
 
 from maxlake.lake.database import Instant, metadata
 
+#: ``first_snapshot`` to ``last_snapshot`` are the versions of the table whose files the session pins.
 read_session = Table(
     "maxlake_read_session",
     metadata,
     Column("session_id", String, primary_key=True),
     Column("table_id", BigInteger, nullable=False),
     Column("principal", String, nullable=False),
+    Column("first_snapshot", BigInteger, nullable=False),
+    Column("last_snapshot", BigInteger, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from maxlake.protocol import limits
-from maxlake.protocol.enums import SessionStatus, SplitMode, TimeUnit
+from maxlake.protocol.enums import IncrementalMode, SessionStatus, SplitMode, TimeUnit
 from maxlake.protocol.messages.base import Message
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 
@@ -76,7 +76,7 @@ class SessionStats(Message, frozen=True, kw_only=True):
 class IncrementalRange(Message, frozen=True, kw_only=True):
     """The old shape of IncrementalReadOptions, every key present because C++ requires it."""
 
-    mode: str = "append"
+    mode: IncrementalMode = IncrementalMode.APPEND
     start_time_stamp: str = "-1"
     end_time_stamp: str = "-1"
     start_version: int = -1

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maxlake.lake.parts import ROW_GROUP_ROWS
-from maxlake.lake.plans import Plan, PlannedFile, split_by_size
+from maxlake.lake.files import PlannedFile
+from maxlake.lake.plans import Plan
+from maxlake.lake.splits import split_by_size
 
 MIB = 1024 * 1024
 #: Rows and their width: from empty files to few rows that are wide, and many that are not.

@@ -1,0 +1,148 @@
+"""File lists: the living files of a table, kept in memory and brought up to date by what changed since.
+
+Asking the catalog for 10,000 files and their partitions takes tens of milliseconds, for the handful that
+came and went since the last time less than one.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import insort
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
+
+from maxlake.lake import ducklake, partitions, snapshots
+from maxlake.lake.commits import file_detail
+from maxlake.lake.files import ListedFile, PlannedFile
+from maxlake.lake.tables import Table
+
+#: How much larger than its compressed file a file of unknown origin is taken to be.
+GUESSED_COMPRESSION = 4
+#: Files all lists of a project may hold together: about 200 MB of objects.
+CAPACITY = 400_000
+
+_GROUPS = msgspec.json.Decoder(tuple[tuple[int, int], ...])
+
+
+def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -> list[ListedFile]:
+    """Return the files of a table that fulfil ``condition``, in no order."""
+    file = ducklake.data_file
+    rows = connection.execute(
+        select(
+            file.c.data_file_id,
+            file.c.begin_snapshot,
+            file.c.path,
+            file.c.record_count,
+            file.c.file_size_bytes,
+            file.c.row_id_start,
+            file_detail.c.raw_size,
+            file_detail.c.key,
+            file_detail.c.bucket,
+            file_detail.c.groups,
+        )
+        .outerjoin_from(file, file_detail, file_detail.c.data_file_id == file.c.data_file_id)
+        .where(file.c.table_id == table.table_id, condition)
+    ).all()
+    foreign = (
+        partitions.file_keys(connection, table, condition) if any(row[7] is None for row in rows) else {}
+    )
+    keys = {text: partitions.decode_key(text) for text in {row[7] for row in rows} if text is not None}
+    directory = str(table.path)
+    listed: list[ListedFile] = []
+    for file_id, begin, path, count, size, row_id, raw_size, text, bucket, groups in rows:
+        key = foreign.get(file_id, ()) if text is None else keys[text]
+        planned = PlannedFile(
+            f"{directory}/{path}",
+            count,
+            size * GUESSED_COMPRESSION if raw_size is None else raw_size,
+            key,
+            _GROUPS.decode(groups) if groups else (),
+            bucket,
+        )
+        listed.append(ListedFile(key, row_id or 0, file_id, begin, planned))
+    return listed
+
+
+def living_at(snapshot_id: int) -> ColumnElement[bool]:
+    """Return the condition that a file belongs to a snapshot."""
+    file = ducklake.data_file
+    return and_(
+        file.c.begin_snapshot <= snapshot_id,
+        or_(file.c.end_snapshot.is_(None), file.c.end_snapshot > snapshot_id),
+    )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The files of a table as of a snapshot, in canonical order."""
+
+    snapshot_id: int
+    files: tuple[ListedFile, ...]
+
+
+class FileLists:
+    """The newest known file list of each table; thread-safe, bounded by :data:`CAPACITY`."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def at(self, connection: Connection, table: Table, snapshot_id: int) -> tuple[ListedFile, ...]:
+        """Return the files of a table at a kept snapshot, in canonical order.
+
+        ``snapshot_id`` must not be newer than the state that ``connection`` sees.
+        """
+        with self._lock:
+            known = self._known.get(table.table_id)
+        if known is None or known.snapshot_id < snapshots.oldest_kept(connection):
+            # What ended before the oldest snapshot is forgotten: the list cannot be brought up to date.
+            files = tuple(sorted(load(connection, table, living_at(snapshot_id))))
+        elif known.snapshot_id == snapshot_id:
+            return known.files
+        elif known.snapshot_id < snapshot_id:
+            files = _updated(connection, table, known, snapshot_id)
+        else:  # the past is asked for once
+            return tuple(sorted(load(connection, table, living_at(snapshot_id))))
+        self._remember(table.table_id, _Known(snapshot_id, files))
+        return files
+
+    def _remember(self, table_id: int, now: _Known) -> None:
+        with self._lock:
+            known = self._known.get(table_id)
+            if known is None or known.snapshot_id < now.snapshot_id:
+                self._known[table_id] = now
+            self._known.move_to_end(table_id)
+            held = sum(len(entry.files) for entry in self._known.values())
+            while held > CAPACITY and len(self._known) > 1:
+                _, evicted = self._known.popitem(last=False)
+                held -= len(evicted.files)
+
+
+def _updated(connection: Connection, table: Table, known: _Known, snapshot_id: int) -> tuple[ListedFile, ...]:
+    file = ducklake.data_file
+    ended = set(
+        connection.execute(
+            select(file.c.data_file_id).where(
+                file.c.table_id == table.table_id,
+                file.c.end_snapshot > known.snapshot_id,
+                file.c.end_snapshot <= snapshot_id,
+            )
+        ).scalars()
+    )
+    added = load(connection, table, and_(file.c.begin_snapshot > known.snapshot_id, living_at(snapshot_id)))
+    if not ended and not added:
+        return known.files
+    return _merged((listed for listed in known.files if listed.file_id not in ended), added)
+
+
+def _merged(kept: Iterable[ListedFile], added: list[ListedFile]) -> tuple[ListedFile, ...]:
+    files = list(kept)
+    if len(added) > len(files) // 8:
+        return tuple(sorted([*files, *added]))
+    for listed in added:
+        insort(files, listed)
+    return tuple(files)
