@@ -75,6 +75,8 @@ MAX_PARTITION_COLUMNS = 6
 MAX_BUCKETS = 4096
 #: Partitions one TableWrite body may touch: each costs an open file and a row-group buffer.
 MAX_PARTITIONS_PER_WRITE = 2000
+#: Files one TableWrite body may become, one a partition and bucket: any one partition of any table.
+MAX_FILES_PER_WRITE = MAX_BUCKETS
 #: Bytes of one upload received ahead of the thread that stores them: at most, and what it may always have.
 UPLOAD_QUEUE = 8 * 1024 * 1024
 UPLOAD_QUEUE_SHARE = 256 * 1024
@@ -122,6 +124,17 @@ DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
 MIN_SPLIT_SIZE = 1024 * 1024
 #: Splits of one session: each is an entry of its plan.
 MAX_SPLITS = 100_000
+
+#: Characters of a filter predicate: IN over some ten thousand keys; each node costs a KiB while checked.
+MAX_PREDICATE_LENGTH = 512 * 1024
+#: Operators, calls, parentheses and CASEs inside one another in a predicate: parsing and evaluation recurse.
+MAX_PREDICATE_NESTING = 50
+#: Values of one IN of a predicate, and all conditions of one AND or OR.
+MAX_PREDICATE_OPTIONS = 20_000
+#: Characters of a regular expression or LIKE pattern: compiled, each can cost a KiB.
+MAX_PATTERN_LENGTH = 4096
+#: Characters lpad and rpad may fill up to: they make text out of nothing.
+MAX_PADDED_LENGTH = 65_535
 
 # -- time -------------------------------------------------------------------------------------------
 
