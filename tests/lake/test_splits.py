@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maxlake.lake.parts import ROW_GROUP_ROWS
 from maxlake.lake.files import PlannedFile
+from maxlake.lake.parts import ROW_GROUP_ROWS
 from maxlake.lake.plans import Plan
 from maxlake.lake.splits import split_by_size
 

@@ -30,11 +30,13 @@ ME = "me"
 class Scene:
     """A table ``t`` and shorthands for calls by one principal."""
 
-    def __init__(self, project: Project, columns: str = "id bigint", partitions: str = "pt string") -> None:
+    def __init__(
+        self, project: Project, columns: str = "id bigint", partitions: str = "pt string", clauses: str = ""
+    ) -> None:
         self.project = project
         self.target = TableTarget(project.name, "default", "t")
         clause = f" PARTITIONED BY ({partitions})" if partitions else ""
-        assert self.sql(f"CREATE TABLE t ({columns}){clause};").succeeded
+        assert self.sql(f"CREATE TABLE t ({columns}){clause} {clauses};").succeeded
 
     def sql(self, query: str, uuid: str = "", principal: str = ME) -> instances.Instance:
         return instances.submit(

@@ -91,7 +91,7 @@ def scan(
     projection: Projection,
     limits: BatchLimits,
     selection: Selection | None = None,
-    window: Window = Window(),  # noqa: B008 - frozen
+    window: Window = Window(),
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of ``slices``, or those of them that are selected and in the window, in order.
 
