@@ -16,7 +16,7 @@ FILES = st.tuples(st.integers(0, 3 * ROW_GROUP_ROWS), st.integers(1, 2 * MIB), s
 
 
 def plan_of(files: list[tuple[int, int, str]]) -> Plan:
-    return Plan(1, tuple(PlannedFile("f", count, count * width, (key,)) for count, width, key in files))
+    return Plan.of(1, (PlannedFile("f", count, count * width, (key,)) for count, width, key in files))
 
 
 def raw_size(plan: Plan, start: int, stop: int) -> float:

@@ -7,9 +7,10 @@ compaction keeps. A split is a range of it (design.md §5).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -24,6 +25,10 @@ from maxlake.protocol.errors import ErrorCode, InternalError
 from maxlake.protocol.partitions import PartitionFilter
 
 
+_RECORD_COUNT = attrgetter("record_count")
+_RAW_SIZE = attrgetter("raw_size")
+
+
 @dataclass(frozen=True)
 class Slice:
     """Rows [``start``, ``start + count``) of one file."""
@@ -34,24 +39,23 @@ class Slice:
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
-    """The pinned files of one session, as of ``snapshot_id``."""
+    """The pinned files of one session, as of ``snapshot_id``; ``raw_size`` in bytes of Arrow data."""
 
     snapshot_id: int
     files: tuple[PlannedFile, ...]
+    record_count: int
+    raw_size: int
 
-    @property
-    def record_count(self) -> int:
-        """Rows of the plan."""
-        return sum(file.record_count for file in self.files)
-
-    @property
-    def raw_size(self) -> int:
-        """Bytes of the plan as Arrow data."""
-        return sum(file.raw_size for file in self.files)
+    @classmethod
+    def of(cls, snapshot_id: int, files: Iterable[PlannedFile]) -> Plan:
+        """Return the plan of these files, in this order."""
+        files = tuple(files)
+        rows, size = sum(map(_RECORD_COUNT, files)), sum(map(_RAW_SIZE, files))
+        return cls(snapshot_id, files, rows, size)
 
     def slices(self, start: int, stop: int) -> Iterator[Slice]:
         """Yield the parts of files that hold rows [``start``, ``stop``) of the canonical order."""
-        ends = list(accumulate(file.record_count for file in self.files))
+        ends = list(accumulate(map(_RECORD_COUNT, self.files)))
         index = bisect_right(ends, start)
         while start < stop and index < len(self.files):
             file = self.files[index]
@@ -75,21 +79,21 @@ def plan(lake: Lake, connection: Connection, table: Table, wanted: Wanted, snaps
     """List the files of ``table`` that may hold wanted rows at a kept snapshot."""
     _refuse_foreign_changes(connection, table)
     listed = lake.file_lists.at(connection, table, snapshot_id)
-    return Plan(snapshot_id, _chosen(connection, table, listed, wanted))
+    return Plan.of(snapshot_id, _chosen(connection, table, listed, wanted))
 
 
 def plan_inserted(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
     """List the files whose rows were inserted after snapshot ``first`` and up to ``last``."""
     _refuse_foreign_changes(connection, table)
     listed = changes.inserted(connection, table, first, last)
-    return Plan(last, _chosen(connection, table, listed, wanted))
+    return Plan.of(last, _chosen(connection, table, listed, wanted))
 
 
 def plan_changes(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
     """List the files that came or went after snapshot ``first`` and up to ``last``, oldest change first."""
     _refuse_foreign_changes(connection, table)
     listed = changes.between(connection, table, first, last)
-    return Plan(last, _chosen(connection, table, listed, wanted))
+    return Plan.of(last, _chosen(connection, table, listed, wanted))
 
 
 def _chosen(
@@ -124,7 +128,7 @@ def _bucket(file: PlannedFile) -> int:
 
 def by_bucket(plan: Plan) -> Plan:
     """Return a plan of a clustered table in the order of its buckets."""
-    return Plan(plan.snapshot_id, tuple(sorted(plan.files, key=_bucket)))
+    return Plan.of(plan.snapshot_id, sorted(plan.files, key=_bucket))
 
 
 def _refuse_foreign_changes(connection: Connection, table: Table) -> None:

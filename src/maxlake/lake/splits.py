@@ -1,8 +1,8 @@
-"""Splits: where a plan is cut. A split is a range of the canonical order, told by the row at which it ends."""
+"""Splits: where a plan is cut. A split is a range of the canonical order, named by the row at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from maxlake.lake.files import PlannedFile
 from maxlake.lake.partitions import PartitionKey
@@ -44,8 +44,14 @@ def _groups(file: PlannedFile) -> Iterator[tuple[int, int]]:
         yield rows, file.raw_size * rows // file.record_count
 
 
-def _steps(file: PlannedFile, target: int) -> Iterator[tuple[int, int]]:
-    """Yield rows and bytes between places where a split may end: row groups, or less where rows are wide."""
+def _steps(file: PlannedFile, target: int) -> Iterable[tuple[int, int]]:
+    """Return rows and bytes between places where a split may end: row groups, or less where rows are wide."""
+    if file.raw_size <= target and not file.groups and file.record_count <= ROW_GROUP_ROWS:
+        return ((file.record_count, file.raw_size),)
+    return _steps_within(file, target)
+
+
+def _steps_within(file: PlannedFile, target: int) -> Iterator[tuple[int, int]]:
     for rows, size in _groups(file):
         step = max(rows * target // max(size, 1), 1)
         for start in range(0, rows, step):
