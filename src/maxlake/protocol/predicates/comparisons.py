@@ -14,6 +14,7 @@ from maxlake.protocol.predicates.conversions import (
     Family,
     common_number,
     common_type,
+    comparable,
     convert,
     family,
     is_exact,
@@ -33,7 +34,7 @@ from maxlake.protocol.predicates.tree import (
     Literal,
     Or,
 )
-from maxlake.protocol.types.model import Decimal, OdpsType
+from maxlake.protocol.types.model import Decimal
 
 _MIRRORED = {
     Comparator.LESS: Comparator.GREATER,
@@ -59,19 +60,11 @@ def compare(operator: Comparator, left: Expression, right: Expression) -> Expres
         return compare(_MIRRORED.get(operator, operator), right, left)
     if isinstance(left, PlainNull) or isinstance(right, PlainNull):
         t = common_type(left, right)
-        _refuse_other(t)
         return Comparison(operator, convert(left, t), convert(right, t))
-    _refuse_other(left.type)
-    _refuse_other(right.type)
-    how = _COMPARED.get(frozenset((family(left.type), family(right.type))))
+    how = _COMPARED.get(frozenset(family(comparable(operand.type)) for operand in (left, right)))
     if how is None:
         raise Mistake(f"{left.type} does not compare with {right.type}; write a CAST")
     return how(operator, left, right)
-
-
-def _refuse_other(t: OdpsType) -> None:
-    if family(t) is Family.OTHER:
-        raise Mistake(f"A value of type {t} has only IS NULL and IS NOT NULL")
 
 
 def _is_constant(expression: Expression) -> bool:

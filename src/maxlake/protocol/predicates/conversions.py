@@ -1,4 +1,16 @@
-"""Implied and written conversions between types, and which of them constants undergo at once."""
+"""Implied and written conversions between types, and which of them constants undergo at once.
+
+What a :class:`Cast` yields; anything it cannot convert is NULL:
+
+* number to integer: cut towards 0; to decimal: rounded half away from 0, a double by its shortest text;
+* boolean to integer 1 or 0; integer to boolean: whether it is not 0;
+* text to integer: ``[+-]digits`` exactly; other numbers as text by way of double, cut; to decimal: exactly,
+  then rounded; to float, double: ``NUMBER_TEXT``, and NaN and infinities as ``SPECIAL_NUMBER_TEXT``;
+* text to date and instants: ``TIME_TEXT`` on the calendar of the years 1 to 9999, read as UTC, floored;
+* text to char(n), varchar(n): its first n characters; integers to text: their digits;
+* date to text: ``yyyy-mm-dd``; datetime to text: ``yyyy-mm-dd hh:mi:ss``, without its fraction;
+* date to instants: midnight UTC; instants to coarser ones: floored; timestamp_ntz as if it were UTC.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +119,14 @@ def common_type(*expressions: Expression) -> OdpsType:
         written += [exact_type(number.value) or DOUBLE for number in plain]
     else:
         written += [number.type for number in plain]
-    return reduce(_common, written) if written else STRING
+    return reduce(_common, map(comparable, written)) if written else STRING
+
+
+def comparable(t: OdpsType) -> OdpsType:
+    """Return a type whose values compare. Raises :class:`Mistake` for those that can only be NULL or not."""
+    if family(t) is Family.OTHER:
+        raise Mistake(f"A value of type {t} has only IS NULL and IS NOT NULL")
+    return t
 
 
 def _common(one: OdpsType, other: OdpsType) -> OdpsType:

@@ -1,6 +1,29 @@
 """The functions predicates may call: name, aliases, arguments, result. All of them deterministic.
 
-A function is NULL where an argument is, unless said otherwise. Instants are instants in UTC.
+A function is NULL where an argument is, and where it has no result. What the calls in a tree mean:
+
+* ``add subtract multiply negate`` (bigint, decimal, double) and ``abs``: NULL on overflow;
+  ``divide`` (double), ``div`` (bigint, cut towards 0), ``mod`` (sign of the dividend): NULL by 0;
+* text is counted and reversed in code points; ``upper lower`` change single characters only;
+  ``length`` counts characters, ``lengthb`` bytes of UTF-8;
+  ``trim ltrim rtrim(s[, set])``: blanks, or the characters of ``set``;
+  ``substr(s, start[, length])``: from 1, 0 means 1, negative from the end, ``''`` beyond either end and for a
+  length below 1; ``instr(s, part)``: from 1, 0 if absent, 1 for ``''``;
+  ``replace(s, old, new)``: unchanged if ``old`` is empty; ``lpad rpad(s, n, pad)``: exactly n characters, cut
+  at the right; ``split_part(s, separator, n)``: from 1, ``''`` beyond the last;
+  ``regexp_replace`` all matches, ``\\1`` in the replacement is a group; ``regexp_extract`` the group in the
+  first match, ``''`` if there is none;
+* ``round(x, places)`` half away from 0: exact for decimals, ``x * 10**places`` rounded and divided again for
+  doubles; ``floor ceil`` of a double: bigint; ``sqrt`` NULL below 0; ``isnan``;
+* ``year quarter month day hour minute second dayofyear``, ``weekofyear`` (ISO), ``weekday`` (Monday 0),
+  ``dayofweek`` (Sunday 1): bigint, of a date or instant in UTC; ``last_day``: date;
+  ``datediff(a, b, unit)``: both floored to the unit, a minus b, counted in units; ``dateadd(t, n, unit)``: the
+  type of t, months keep the day or the month's last; ``datetrunc(t, unit)``; units are ``year month day hour
+  minute second``; ``format_time(datetime, format)`` and ``parse_time(text, format)`` by the letters of
+  :mod:`formats`, every part exactly as wide as it says, missing parts the least;
+  ``from_unixtime(seconds)`` and ``unix_timestamp(datetime)``, floored;
+  ``nearest_timestamp(datetime)``: as a timestamp, those before or after all it can hold as -(2**63 - 1) and
+  2**63 - 1 nanoseconds, which no stored instant is.
 """
 
 from __future__ import annotations
@@ -65,13 +88,19 @@ class Function:
     most: int
     build: Build
 
+    @property
+    def wanted(self) -> str:
+        """How many arguments, in words."""
+        if self.fewest != self.most:
+            return f"{self.fewest} to {self.most} arguments"
+        return "1 argument" if self.most == 1 else f"{self.most} arguments"
+
 
 def call(name: str, arguments: list[Expression]) -> Expression:
     """Return what ``name(arguments)`` means. Raises :class:`Mistake` for unknown names and bad arguments."""
     function = find(name)
     if not function.fewest <= len(arguments) <= function.most:
-        wanted = f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} or more"
-        raise Mistake(f"{name.lower()} takes {wanted} arguments, not {len(arguments)}")
+        raise Mistake(f"{name.lower()} takes {function.wanted}, not {len(arguments)}")
     return function.build(arguments)
 
 
