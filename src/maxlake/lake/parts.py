@@ -1,37 +1,44 @@
-"""Parts: the Parquet files an upload leaves behind, one a partition, durable before anyone names them."""
+"""Parts: the Parquet files an upload leaves behind, one a partition and bucket, durable once named."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maxlake.lake import durable
 from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.routing import Router, Target
 from maxlake.lake.statistics import ColumnStatistics, bounded_leaves, file_statistics
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import invalid_argument
-from maxlake.protocol.limits import MAX_PARTITIONS_PER_WRITE
-from maxlake.protocol.partitions import check_partition_value, hive_path
+from maxlake.protocol.limits import MAX_FILES_PER_WRITE, MAX_PARTITIONS_PER_WRITE
+from maxlake.protocol.partitions import hive_path
 from maxlake.protocol.types.storage import ducklake_columns, storage_field
 
 #: Rows of a row group: small enough to seek in, large enough to compress (design.md §3).
 ROW_GROUP_ROWS = 131_072
 #: Bytes of a row group before encoding, for wide rows.
 ROW_GROUP_BYTES = 64 * 1024 * 1024
-#: Bytes one upload may hold back over all its partitions before the largest becomes a row group.
+#: Bytes one upload may hold back over all its files before the largest becomes a row group.
 BUFFERED_BYTES = 96 * 1024 * 1024
 #: Runs of fewer rows are joined, this many at a time, while they wait.
 SHORT_RUN_ROWS = 1024
 SHORT_RUNS = 64
+#: Bytes each column of a waiting batch costs beside its values.
+ARRAY_BYTES = 768
+#: Rows gathered for each file before they are cut: runs of a few rows cost more in calls than in rows.
+GATHERED_ROWS = 128
+#: Bytes gathered beside what the files hold back, after which rows are cut all the same.
+GATHERED_BYTES = 32 * 1024 * 1024
 COMPRESSION = "zstd"
 COMPRESSION_LEVEL = 1
 #: A column chunk's dictionary may grow this large, then values are stored plainly: building the larger
@@ -42,7 +49,8 @@ DICTIONARY_BYTES = 128 * 1024
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One durable file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes.
 
-    ``bucket`` is that of all its rows, None in tables that are not clustered.
+    ``bucket`` is that of all its rows, None in tables that are not clustered; ``groups`` has the rows and
+    raw bytes of each row group where there are several.
     """
 
     path: str
@@ -53,6 +61,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     raw_size: int
     statistics: tuple[ColumnStatistics, ...]
     bucket: int | None = None
+    groups: tuple[tuple[int, int], ...] = ()
 
 
 def storage_schema(table: Table) -> pa.Schema:
@@ -71,21 +80,27 @@ class _PartWriter:
 
     def __init__(self, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
         self.path = path
+        self._schema = schema
+        self._bounded = bounded
         self.buffered: list[pa.RecordBatch] = []
         self._short: list[pa.RecordBatch] = []
         self.buffered_rows = self.buffered_bytes = 0
         self.record_count = self.raw_size = 0
         self._footers: list[pq.FileMetaData] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(
-            durable.temporary_path(path),
-            schema,
+
+    @cached_property
+    def _writer(self) -> pq.ParquetWriter:
+        """The file, opened by its first row group: most of many files have just one, written at the end."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return pq.ParquetWriter(
+            durable.temporary_path(self.path),
+            self._schema,
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             dictionary_pagesize_limit=DICTIONARY_BYTES,
             # Integers up to 18 digits decode several times as fast as byte strings.
             store_decimal_as_integer=True,
-            write_statistics=bounded,
+            write_statistics=self._bounded,
             write_page_checksum=True,
             metadata_collector=self._footers,
         )
@@ -99,7 +114,7 @@ class _PartWriter:
             self._join_short()
             self.buffered.append(batch)
         self.buffered_rows += batch.num_rows
-        self.buffered_bytes += batch.get_total_buffer_size()
+        self.buffered_bytes += _held_bytes(batch)
         self.raw_size += batch.nbytes
         if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
             self._write_full_groups()
@@ -107,7 +122,9 @@ class _PartWriter:
     def _join_short(self) -> None:
         """Short runs cost more in objects than in rows."""
         if self._short:
-            self.buffered.append(pa.concat_batches(self._short))
+            joined = pa.concat_batches(self._short)
+            self.buffered_bytes += _held_bytes(joined) - sum(map(_held_bytes, self._short))
+            self.buffered.append(joined)
         self._short = []
 
     def _write_full_groups(self) -> None:
@@ -135,7 +152,7 @@ class _PartWriter:
     def _hold(self, batches: list[pa.RecordBatch]) -> None:
         self.buffered = batches
         self.buffered_rows = sum(batch.num_rows for batch in batches)
-        self.buffered_bytes = sum(batch.get_total_buffer_size() for batch in batches)
+        self.buffered_bytes = sum(map(_held_bytes, batches))
 
     def end(self) -> None:
         """Write the rest and the footer."""
@@ -147,11 +164,16 @@ class _PartWriter:
         return self._footers[0]
 
     def discard(self) -> None:
-        # What is thrown away need not be complete: on a full disk its end cannot be written.
-        with suppress(OSError, pa.ArrowException):
-            self._writer.close()
+        if "_writer" in self.__dict__:
+            # What is thrown away need not be complete: on a full disk its end cannot be written.
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()
         durable.temporary_path(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+def _held_bytes(batch: pa.RecordBatch) -> int:
+    return batch.get_total_buffer_size() + ARRAY_BYTES * batch.num_columns
 
 
 class Upload:
@@ -171,7 +193,11 @@ class Upload:
         self._name = name
         self._schema = storage_schema(table)
         self._bounded = bounded_leaves(self._schema)
-        self._writers: dict[PartitionKey, _PartWriter] = {}
+        self._router = Router(table)
+        self._gathered: list[pa.RecordBatch] = []
+        self._gathered_rows = self._gathered_bytes = 0
+        self._writers: dict[Target, _PartWriter] = {}
+        self._partitions: set[PartitionKey] = set()
         self._finished = False
         self.record_count = 0
 
@@ -189,30 +215,58 @@ class Upload:
             error.add_note(f"files of the upload were left behind: {left}")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch of the table's storage schema; rows go to their partitions in order.
+        """Add a batch of the table's storage schema; rows go to their partitions and buckets in order.
 
-        Raises ``InvalidArgument`` for partition values that cannot be, or for too many partitions.
+        Raises ``InvalidArgument`` for partition values that cannot be, or for too many partitions or
+        files. Few rows for many files are gathered first: a later call, or :meth:`finish`, tells then.
         """
-        for key, rows in _by_partition(batch, self._table.partition_keys):
-            writer = self._writers.get(key)
-            if writer is None:
-                writer = self._writers[key] = self._open(key)
-            writer.append(rows)
         self.record_count += batch.num_rows
-        while sum(writer.buffered_bytes for writer in self._writers.values()) > BUFFERED_BYTES:
-            max(self._writers.values(), key=lambda writer: writer.buffered_bytes).flush()
+        self._gathered.append(batch)
+        self._gathered_rows += batch.num_rows
+        self._gathered_bytes += _held_bytes(batch)
+        files = max(len(self._writers), self._table.options.buckets or 0)
+        if self._gathered_rows >= GATHERED_ROWS * files or self._gathered_bytes >= GATHERED_BYTES:
+            self._distribute()
 
-    def _open(self, key: PartitionKey) -> _PartWriter:
-        if len(self._writers) >= MAX_PARTITIONS_PER_WRITE:
-            raise invalid_argument(
-                f"one upload may write {MAX_PARTITIONS_PER_WRITE} partitions; send the others in another",
-                where=self._table.full_name,
-            )
-        return _PartWriter(self._directory / self._path(key), self._schema, self._bounded)
+    def _distribute(self) -> None:
+        """Hand what was gathered to the writers, and hold them to their memory."""
+        if not self._gathered:
+            return
+        # Of one batch, which may be large, there is no second copy.
+        batch = self._gathered[0] if len(self._gathered) == 1 else pa.concat_batches(self._gathered)
+        self._gathered.clear()
+        self._gathered_rows = self._gathered_bytes = 0
+        for target, rows in self._router.cut(batch):
+            writer = self._writers.get(target)
+            if writer is None:
+                writer = self._writers[target] = self._open(target)
+            writer.append(rows)
+        held = sum(writer.buffered_bytes for writer in self._writers.values())
+        if held <= BUFFERED_BYTES:
+            return
+        for writer in sorted(self._writers.values(), key=lambda writer: writer.buffered_bytes, reverse=True):
+            held -= writer.buffered_bytes
+            writer.flush()
+            if held <= BUFFERED_BYTES:
+                return
 
-    def _path(self, key: PartitionKey) -> str:
-        directory = hive_path(self._values(key))
-        name = f"{self._name}.parquet"
+    def _open(self, target: Target) -> _PartWriter:
+        self._partitions.add(target.key)
+        for found, most, what in (
+            (len(self._partitions), MAX_PARTITIONS_PER_WRITE, "partitions"),
+            (len(self._writers) + 1, MAX_FILES_PER_WRITE, "files, one a partition and bucket"),
+        ):
+            if found > most:
+                raise invalid_argument(
+                    f"one upload may write {most} {what}; send the other partitions in another",
+                    where=self._table.full_name,
+                )
+        return _PartWriter(self._directory / self._path(target), self._schema, self._bounded)
+
+    def _path(self, target: Target) -> str:
+        directory = hive_path(self._values(target.key))
+        bucket = "" if target.bucket is None else f"-b{target.bucket:05}"
+        name = f"{self._name}{bucket}.parquet"
         return f"{directory}/{name}" if directory else name
 
     def _values(self, key: PartitionKey) -> Mapping[str, str]:
@@ -220,17 +274,19 @@ class Upload:
 
     def finish(self) -> list[Part]:
         """Make every part durable and return them."""
+        self._distribute()
         for writer in self._writers.values():
             writer.end()
         durable.publish([writer.path for writer in self._writers.values()], within=self._data)
-        parts = [self._part(key, writer) for key, writer in self._writers.items()]
+        parts = [self._part(target, writer) for target, writer in self._writers.items()]
         self._finished = True
         return parts
 
-    def _part(self, key: PartitionKey, writer: _PartWriter) -> Part:
+    def _part(self, target: Target, writer: _PartWriter) -> Part:
         return Part(
-            path=self._path(key),
-            key=key,
+            path=self._path(target),
+            key=target.key,
+            bucket=target.bucket,
             record_count=writer.record_count,
             file_size=writer.path.stat().st_size,
             footer_size=_footer_size(writer.path),
@@ -250,42 +306,3 @@ def _footer_size(path: Path) -> int:
     with path.open("rb") as file:
         file.seek(-8, os.SEEK_END)
         return int.from_bytes(file.read(4), "little")
-
-
-def _by_partition(
-    batch: pa.RecordBatch, keys: tuple[str, ...]
-) -> Iterator[tuple[PartitionKey, pa.RecordBatch]]:
-    """Cut a batch into runs of one partition each; rows of a partition keep their order.
-
-    Several runs are copies each: a short one that waits for more must not hold the memory of the others.
-    """
-    if not keys or not batch.num_rows:
-        yield (), batch
-        return
-    ends = _run_ends(batch, keys)
-    if len(ends) == 1:
-        yield _partition_key(batch, 0, keys), batch
-        return
-    order = pc.sort_indices(batch, sort_keys=[(key, "ascending") for key in keys])
-    start = 0
-    for end in _run_ends(batch.select(keys).take(order), keys):
-        rows = batch.take(order.slice(start, end - start))
-        yield _partition_key(rows, 0, keys), rows
-        start = end
-
-
-def _run_ends(batch: pa.RecordBatch, keys: tuple[str, ...]) -> list[int]:
-    ends: set[int] = set()
-    for key in keys:
-        ends.update(pc.run_end_encode(batch.column(key)).run_ends.to_pylist())
-    return sorted(ends)
-
-
-def _partition_key(batch: pa.RecordBatch, row: int, keys: tuple[str, ...]) -> PartitionKey:
-    values: list[str] = []
-    for key in keys:
-        value = batch.column(key)[row].as_py()
-        if value is None or value == "":
-            raise invalid_argument(f"partition column {key!r} is null or empty in an uploaded row")
-        values.append(check_partition_value(str(value), key))
-    return tuple(values)
