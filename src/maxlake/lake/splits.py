@@ -46,6 +46,8 @@ def _groups(file: PlannedFile) -> Iterator[tuple[int, int]]:
 
 def _steps(file: PlannedFile, target: int) -> Iterable[tuple[int, int]]:
     """Return rows and bytes between places where a split may end: row groups, or less where rows are wide."""
+    if not file.record_count:
+        return ()
     if file.raw_size <= target and not file.groups and file.record_count <= ROW_GROUP_ROWS:
         return ((file.record_count, file.raw_size),)
     return _steps_within(file, target)
