@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,7 +17,9 @@ from maxlake.lake.tables import StoredColumn, Table, TableOptions, table_detail
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, invalid_argument
 from maxlake.protocol.targets import DEFAULT_SCHEMA
-from maxlake.protocol.types.storage import check_storable, ducklake_columns
+from maxlake.protocol.types.defaults import canonical_default, ducklake_default
+from maxlake.protocol.types.storage import DuckLakeColumn, check_storable, ducklake_columns
+from maxlake.protocol.types.text import parse_type
 
 
 def create_table(
@@ -25,21 +27,23 @@ def create_table(
 ) -> Table:
     """Create a table in a snapshot of its own.
 
-    Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored.
+    Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored
+    and defaults that are no value of their column.
     """
     schema, name = schema.lower(), name.lower()
     tables.check_schema(connection, schema)
     if tables.find(connection, schema, name):
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
-    for column in columns.all_columns:
-        check_storable(column.type)
+    data = number_columns(columns.columns, 1)
+    first_key = data[-1].field_id + len(catalog_columns(data[-1]))
+    keys = number_columns(columns.partition_columns, first_key, partition=True)
     snapshot = next_snapshot(connection)
     table_id = snapshot.new_catalog_id()
     path = PurePosixPath(schema) / f"{name}-{table_id}"
     _insert_table(connection, snapshot, table_id, schema, name, path)
-    field_ids = _insert_columns(connection, snapshot, table_id, columns)
-    if columns.partition_columns:
-        _insert_partitioning(connection, snapshot, table_id, columns.partition_columns, field_ids)
+    insert_columns(connection, snapshot, table_id, (*data, *keys))
+    if keys:
+        _insert_partitioning(connection, snapshot, table_id, keys)
     connection.execute(
         insert(ducklake.table_stats).values(
             table_id=table_id, record_count=0, next_row_id=0, file_size_bytes=0
@@ -51,7 +55,7 @@ def create_table(
             schema_name=schema,
             table_name=name,
             path=str(path),
-            columns=tables.encode_columns(_stored(columns, field_ids)),
+            columns=tables.encode_columns((*data, *keys)),
             options=msgspec.json.encode(options).decode(),
             owner=owner,
             created_at=snapshot.time,
@@ -88,14 +92,46 @@ def _insert_table(
     )
 
 
-def _insert_columns(
-    connection: Connection, snapshot: Snapshot, table_id: int, columns: TableSchema
-) -> dict[str, int]:
-    """Write the column rows; return the first field id of each top-level column."""
+def number_columns(
+    columns: Sequence[Column], first_field_id: int, *, partition: bool = False
+) -> list[StoredColumn]:
+    """Return columns as they are stored, each with the field ids its type takes, from ``first_field_id`` on.
+
+    Raises ``InvalidArgument`` for types that cannot be stored and for defaults that are no value of theirs.
+    """
+    stored: list[StoredColumn] = []
+    for column in columns:
+        check_storable(column.type)
+        default = None if column.default is None else canonical_default(column.default, column.type)
+        numbered = StoredColumn(
+            name=column.name,
+            type=str(column.type),
+            nullable=column.nullable,
+            comment=column.comment,
+            column_id=column.column_id,
+            default=default,
+            field_id=first_field_id,
+            partition=partition,
+        )
+        stored.append(numbered)
+        first_field_id += len(catalog_columns(numbered))
+    return stored
+
+
+def catalog_columns(column: StoredColumn) -> list[DuckLakeColumn]:
+    """Return what ``ducklake_column`` has of a column: itself and the types nested in it."""
+    return ducklake_columns(column.name, parse_type(column.type), column.nullable, column.field_id)
+
+
+def insert_columns(
+    connection: Connection, snapshot: Snapshot, table_id: int, columns: Iterable[StoredColumn]
+) -> None:
+    """Write the catalog rows of new columns; their default is also that of rows older than they."""
     rows: list[dict[str, Any]] = []
-    field_ids: dict[str, int] = {}
-    for column in columns.all_columns:
-        field_ids[column.name] = len(rows) + 1
+    for column in columns:
+        default = (
+            None if column.default is None else ducklake_default(column.default, parse_type(column.type))
+        )
         rows.extend(
             {
                 "column_id": part.column_id,
@@ -104,13 +140,14 @@ def _insert_columns(
                 "column_order": part.column_id,
                 "column_name": part.name,
                 "column_type": part.column_type,
-                "default_value": "NULL",
+                "initial_default": default,
+                "default_value": "NULL" if default is None else default,
                 "nulls_allowed": part.nulls_allowed,
                 "parent_column": part.parent_column,
                 "default_value_type": "literal",
                 "default_value_dialect": "duckdb",
             }
-            for part in ducklake_columns(column.name, column.type, column.nullable, len(rows) + 1)
+            for part in catalog_columns(column)
         )
     connection.execute(insert(ducklake.column), rows)
     # Unknown bounds: a later writer that merges into them keeps them unknown instead of too narrow.
@@ -118,30 +155,13 @@ def _insert_columns(
         insert(ducklake.table_column_stats),
         [{"table_id": table_id, "column_id": row["column_id"]} for row in rows],
     )
-    return field_ids
-
-
-def _stored(schema: TableSchema, field_ids: Mapping[str, int]) -> Iterator[StoredColumn]:
-    for columns, partition in ((schema.columns, False), (schema.partition_columns, True)):
-        for column in columns:
-            yield StoredColumn(
-                name=column.name,
-                type=str(column.type),
-                nullable=column.nullable,
-                comment=column.comment,
-                column_id=column.column_id,
-                default=column.default,
-                field_id=field_ids[column.name],
-                partition=partition,
-            )
 
 
 def _insert_partitioning(
     connection: Connection,
     snapshot: Snapshot,
     table_id: int,
-    keys: Iterable[Column],
-    field_ids: dict[str, int],
+    keys: Iterable[StoredColumn],
 ) -> None:
     partition_id = snapshot.new_catalog_id()
     connection.execute(
@@ -156,7 +176,7 @@ def _insert_partitioning(
                 "partition_id": partition_id,
                 "table_id": table_id,
                 "partition_key_index": index,
-                "column_id": field_ids[key.name],
+                "column_id": key.field_id,
                 "transform": "identity",
             }
             for index, key in enumerate(keys)

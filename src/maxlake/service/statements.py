@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from maxlake.lake import commits, definitions, partitions, tables
+from maxlake.lake import commits, definitions, evolution, partitions, tables
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
@@ -46,14 +46,6 @@ class _Runner:
                 self._create_table(statement)
             case model.DropTable():
                 self._drop_table(statement)
-            case model.AddPartitions():
-                self._add_partitions(statement)
-            case model.DropPartitions():
-                self._drop_partitions(statement)
-            case model.SetComment():
-                self._set_options(statement.table, comment=statement.comment)
-            case model.SetLifecycle():
-                self._set_options(statement.table, lifecycle=statement.lifecycle)
             case model.CreateSchema():
                 tolerated = ErrorCode.ALREADY_EXISTS if statement.if_not_exists else None
                 self._tolerating(
@@ -64,10 +56,27 @@ class _Runner:
                 self._tolerating(
                     tolerated, lambda: definitions.drop_schema(self._connection, statement.schema.name)
                 )
-            case model.AddColumns() | model.RenameTable():
-                raise invalid_argument(
-                    "changing columns and renaming tables is not supported by this version"
-                )
+            case _:
+                self._alter_table(statement, self._get(statement.table))
+
+    def _alter_table(self, statement: model.AlterTable, table: Table) -> None:
+        match statement:
+            case model.AddPartitions():
+                self._add_partitions(statement, table)
+            case model.DropPartitions():
+                self._drop_partitions(statement, table)
+            case model.AddColumns():
+                self._add_columns(statement, table)
+            case model.DropColumns():
+                evolution.drop_columns(self._connection, table, statement.names)
+            case model.ChangeColumn():
+                self._change_column(statement, table)
+            case model.RenameTable():
+                evolution.rename_table(self._connection, table, statement.new_name)
+            case model.SetComment():
+                self._set_options(table, comment=statement.comment)
+            case model.SetLifecycle():
+                self._set_options(table, lifecycle=statement.lifecycle)
 
     def _tolerating(self, tolerated: ErrorCode | None, change: Callable[[], None]) -> None:
         """Run a change; with IF [NOT] EXISTS, what is there (or gone) already is fine."""
@@ -120,8 +129,7 @@ class _Runner:
         elif not statement.if_exists:
             self._get(statement.table)
 
-    def _set_options(self, name: model.TableName, **changes: object) -> None:
-        table = self._get(name)
+    def _set_options(self, table: Table, **changes: object) -> None:
         definitions.set_options(self._connection, table, msgspec.structs.replace(table.options, **changes))
 
     def _keys(self, table: Table, specs: Sequence[PartitionSpec]) -> list[PartitionKey]:
@@ -131,8 +139,7 @@ class _Runner:
             hive_path(values)  # a value no path can carry is refused before anything is written
         return [tuple(values.values()) for values in canonical]
 
-    def _add_partitions(self, statement: model.AddPartitions) -> None:
-        table = self._get(statement.table)
+    def _add_partitions(self, statement: model.AddPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)
         new = [key for key in keys if not partitions.exists(self._connection, table, key)]
         if len(new) < len(keys) and not statement.if_not_exists:
@@ -142,8 +149,7 @@ class _Runner:
         if new:
             commits.add_partitions(self._connection, table, new)
 
-    def _drop_partitions(self, statement: model.DropPartitions) -> None:
-        table = self._get(statement.table)
+    def _drop_partitions(self, statement: model.DropPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)
         known = [key for key in keys if partitions.exists(self._connection, table, key)]
         if len(known) < len(keys) and not statement.if_exists:
@@ -152,6 +158,25 @@ class _Runner:
             )
         if known:
             commits.drop_partitions(self._connection, table, known)
+
+    def _add_columns(self, statement: model.AddColumns, table: Table) -> None:
+        columns = _columns(statement.columns)
+        if statement.if_not_exists:
+            known = {column.name.lower() for column in table.columns.all_columns}
+            columns = tuple(column for column in columns if column.name.lower() not in known)
+        if columns:
+            evolution.add_columns(self._connection, table, columns)
+
+    def _change_column(self, statement: model.ChangeColumn, table: Table) -> None:
+        evolution.change_column(
+            self._connection,
+            table,
+            statement.name,
+            new_name=statement.new_name,
+            new_type=statement.type,
+            nullable=statement.nullable,
+            comment=statement.comment,
+        )
 
 
 def _columns(definitions_: Sequence[model.ColumnDefinition]) -> tuple[Column, ...]:

@@ -30,6 +30,24 @@ class AddColumns(Expression):
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "exists": False}
 
 
+class DropColumns(Expression):
+    """``DROP COLUMNS a, b``: sqlglot's own takes the second name for an action of its own."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True}
+
+
+class ChangeColumn(Expression):
+    """``CHANGE COLUMN this ...``: a new name, a comment, NULL, or a whole new definition."""
+
+    arg_types: ClassVar[dict[str, bool]] = {
+        "this": True,
+        "to": False,
+        "comment": False,
+        "allow_null": False,
+        "definition": False,
+    }
+
+
 _OPENING = (TokenType.LT, TokenType.L_PAREN)
 _CLOSING = (TokenType.GT, TokenType.R_PAREN)
 
@@ -44,6 +62,14 @@ class OdpsParser(HiveParser):
         "LIFECYCLE": lambda self: self._parse_lifecycle(),
         "PARTITIONED BY": lambda self: self.expression(exp.PartitionedByProperty(this=self._parse_schema())),
         "TBLPROPERTIES": lambda self: self._parse_table_properties(),
+    }
+
+    ALTER_PARSERS: ClassVar = {
+        "ADD": lambda self: self._parse_alter_table_add(),
+        "CHANGE": lambda self: self._parse_alter_table_change(),
+        "DROP": lambda self: self._parse_alter_table_drop(),
+        "RENAME": lambda self: self._parse_rename(),
+        "SET": lambda self: self._parse_alter_table_set(),
     }
 
     def _parse_as_command(self, start: Token) -> NoReturn:
@@ -204,9 +230,9 @@ class OdpsParser(HiveParser):
         )
 
     def _parse_alter_table_add(self) -> list[exp.Expr]:
-        if self._match_text_seq("COLUMNS"):
+        if self._match_texts(("COLUMN", "COLUMNS")):
             exists = self._parse_exists(not_=True)
-            return [self.expression(AddColumns(this=self._parse_schema(), exists=exists))]
+            return [self.expression(AddColumns(this=self._parse_added_columns(), exists=exists))]
         exists = self._parse_exists(not_=True)
         partitions: list[exp.Expr] = []
         while self._match(TokenType.PARTITION, advance=False):
@@ -215,6 +241,53 @@ class OdpsParser(HiveParser):
         if not partitions:
             self.raise_error("Expecting COLUMNS or PARTITION")
         return partitions
+
+    def _parse_added_columns(self) -> exp.Expr | None:
+        """Read a list of columns in parentheses, or one column without."""
+        if self._match(TokenType.L_PAREN, advance=False):
+            return self._parse_schema()
+        return self.expression(exp.Schema(expressions=[self._parse_definition()]))
+
+    def _parse_definition(self) -> exp.Expr:
+        definition = self._parse_column_def(self._parse_column_name())
+        if not isinstance(definition, exp.ColumnDef):
+            self.fail("Expecting the type of the column", self._curr or self._prev)
+        return definition
+
+    def _parse_column_name(self) -> exp.Expr:
+        """Read the name of a column; PyODPS writes even those without quotes that are words of SQL."""
+        token = self._curr or self._prev
+        if token.token_type in (TokenType.STRING, TokenType.NUMBER):
+            self.fail("Expecting the name of a column", token)
+        return self._parse_id_var() or self.fail("Expecting the name of a column", token)
+
+    def _parse_alter_table_drop(self) -> list[exp.Expr]:
+        if self._match_texts(("COLUMN", "COLUMNS")):
+            names = self._parse_wrapped_csv(self._parse_column_name, optional=True)
+            return [self.expression(DropColumns(expressions=names))]
+        exists = self._parse_exists()
+        if not self._match(TokenType.PARTITION, advance=False):
+            self.fail("Expecting COLUMNS or PARTITION", self._curr or self._prev)
+        return [self._parse_drop_partition(exists=exists)]
+
+    def _parse_alter_table_change(self) -> ChangeColumn:
+        self._match(TokenType.COLUMN)
+        name = self._parse_column_name()
+        if self._match_text_seq("RENAME", "TO"):
+            return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
+        if self._next and self._next.token_type is TokenType.STRING and self._match(TokenType.COMMENT):
+            return self.expression(ChangeColumn(this=name, comment=self._parse_string()))
+        if self._match(TokenType.NULL):
+            return self.expression(ChangeColumn(this=name, allow_null=True))
+        return self.expression(ChangeColumn(this=name, definition=self._parse_definition()))
+
+    def _parse_rename(self) -> exp.AlterRename | ChangeColumn:
+        if self._match(TokenType.COLUMN):
+            name = self._parse_column_name()
+            self._expect("TO")
+            return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
+        self._expect("TO")
+        return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
 
 
 class Odps(Hive):

@@ -98,6 +98,26 @@ class AddColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class DropColumns:
+    """``ALTER TABLE ... DROP COLUMNS``, one or several."""
+
+    table: TableName
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeColumn:
+    """``ALTER TABLE ... CHANGE COLUMN`` and ``RENAME COLUMN``; None leaves a property as it is."""
+
+    table: TableName
+    name: str
+    new_name: str | None = None
+    type: OdpsType | None = None
+    nullable: bool | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RenameTable:
     """``ALTER TABLE ... RENAME TO``; the new name has no project or schema."""
 
@@ -137,5 +157,14 @@ class DropSchema:
     if_exists: bool = False
 
 
-AlterTable = AddPartitions | DropPartitions | AddColumns | RenameTable | SetLifecycle | SetComment
+AlterTable = (
+    AddPartitions
+    | DropPartitions
+    | AddColumns
+    | DropColumns
+    | ChangeColumn
+    | RenameTable
+    | SetLifecycle
+    | SetComment
+)
 Statement = CreateTable | DropTable | AlterTable | CreateSchema | DropSchema

@@ -9,37 +9,28 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
 from maxlake.protocol.limits import MAX_BUCKETS, MAX_XML_BODY
-from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.sql import dialect as odps
+from maxlake.protocol.sql.alter import read_alter_table
 from maxlake.protocol.sql.model import (
-    AddColumns,
-    AddPartitions,
     ColumnDefinition,
     CreateSchema,
     CreateTable,
-    DropPartitions,
     DropSchema,
     DropTable,
-    RenameTable,
     SchemaName,
-    SetComment,
-    SetLifecycle,
     SortKey,
     Statement,
-    TableName,
 )
+from maxlake.protocol.sql.parts import read_columns, read_names, read_table_name, refuse_repeated
 from maxlake.protocol.sql.tree import (
     children,
     parse_error,
-    placed,
     read,
-    read_constant,
     read_name,
     read_positive,
     read_text,
     refuse,
 )
-from maxlake.protocol.types.text import parse_type
 
 Clause = TypeVar("Clause", bound=exp.Expr)
 
@@ -79,18 +70,9 @@ def _statement(trees: list[exp.Expr]) -> Statement:
         case exp.Drop() as tree if tree.kind in ("TABLE", "SCHEMA"):
             return _drop(read(tree, exp.Drop, "tables", "kind", "exists"))
         case exp.Alter() as tree if tree.args.get("kind") == "TABLE":
-            return _alter_table(read(tree, exp.Alter, "this", "kind", "actions"))
+            return read_alter_table(read(tree, exp.Alter, "this", "kind", "actions"))
         case tree:
             return refuse(tree, "Only CREATE, DROP and ALTER of tables and schemas are supported")
-
-
-def _table_name(node: object) -> TableName:
-    table = read(node, exp.Table, "this", "db", "catalog")
-    name = read_name(table.this, "table")
-    first, second = table.args.get("catalog"), table.args.get("db")
-    if first is None:
-        return TableName(None if second is None else read_name(second, "project"), None, name)
-    return TableName(read_name(first, "project"), read_name(second, "schema"), name)
 
 
 def _schema_name(node: object) -> SchemaName:
@@ -108,13 +90,13 @@ def _drop(tree: exp.Drop) -> Statement:
     exists = bool(tree.args.get("exists"))
     if tree.kind == "SCHEMA":
         return DropSchema(_schema_name(named[0]), exists)
-    return DropTable(_table_name(named[0]), exists)
+    return DropTable(read_table_name(named[0]), exists)
 
 
 def _create_table(tree: exp.Create) -> CreateTable:
     schema = read(tree.this, exp.Schema, "this", "expressions")
     keys = [item for item in children(schema) if isinstance(item, exp.PrimaryKey)]
-    columns = _columns([item for item in children(schema) if not isinstance(item, exp.PrimaryKey)])
+    columns = read_columns([item for item in children(schema) if not isinstance(item, exp.PrimaryKey)])
     if not columns or len(keys) > 1:
         refuse(schema, "Expecting columns and at most one PRIMARY KEY")
     clauses = _Clauses(tree)
@@ -123,15 +105,15 @@ def _create_table(tree: exp.Create) -> CreateTable:
     lifecycle = clauses.take(odps.LifecycleProperty)
     clustered = clauses.take(exp.ClusteredByProperty, "expressions", "sorted_by", "buckets")
     statement = CreateTable(
-        table=_table_name(schema.this),
+        table=read_table_name(schema.this),
         columns=columns,
         partition_columns=() if partitioned is None else _partition_columns(partitioned),
         if_not_exists=bool(tree.args.get("exists")),
         comment=None if comment is None else read_text(comment.this),
         lifecycle=None if lifecycle is None else read_positive(lifecycle.this, "LIFECYCLE"),
         properties=clauses.take_properties(),
-        primary_key=_names(keys[0]) if keys else (),
-        clustered_by=() if clustered is None else _names(clustered),
+        primary_key=read_names(keys[0]) if keys else (),
+        clustered_by=() if clustered is None else read_names(clustered),
         sorted_by=() if clustered is None else tuple(map(_sort_key, children(clustered, "sorted_by"))),
         buckets=None if clustered is None else _buckets(clustered),
     )
@@ -171,54 +153,12 @@ class _Clauses:
             refuse(clause, f"{type(clause).__name__.removesuffix('Property').upper()} is not supported")
 
 
-def _columns(nodes: list[object]) -> tuple[ColumnDefinition, ...]:
-    return tuple(_column(read(node, exp.ColumnDef, "this", "kind", "constraints")) for node in nodes)
-
-
 def _partition_columns(clause: exp.PartitionedByProperty) -> tuple[ColumnDefinition, ...]:
-    columns = _columns(children(read(clause.this, exp.Schema, "expressions")))
+    columns = read_columns(children(read(clause.this, exp.Schema, "expressions")))
     for column in columns:
         if column.default is not None:
             refuse(clause, f"Partition column {column.name} cannot have a default")
     return columns
-
-
-def _column(node: exp.ColumnDef) -> ColumnDefinition:
-    name = read_name(node.this, "column")
-    written = node.args.get("kind")
-    if not isinstance(written, exp.DataType):
-        refuse(node, f"Column {name} has no type")
-    with placed(node):
-        column_type = parse_type(str(written.args.get("kind")))
-    seen: dict[type, Any] = {}
-    for item in children(node, "constraints"):
-        kind = read(item, exp.ColumnConstraint, "kind").args.get("kind")
-        group = type(kind)
-        if group in seen:
-            refuse(node, f"Column {name} has a clause twice")
-        match kind:
-            case exp.NotNullColumnConstraint():
-                # NULL, spelled out, is the same node with allow_null.
-                seen[group] = not read(kind, exp.NotNullColumnConstraint, "allow_null").args.get("allow_null")
-            case exp.CommentColumnConstraint():
-                seen[group] = read_text(read(kind, exp.CommentColumnConstraint, "this").this)
-            case exp.DefaultColumnConstraint():
-                seen[group] = read_constant(read(kind, exp.DefaultColumnConstraint, "this").this)
-            case _:
-                refuse(node, f"Column {name} has a clause that is not supported")
-    return ColumnDefinition(
-        name=name,
-        type=column_type,
-        nullable=not seen.get(exp.NotNullColumnConstraint, False),
-        comment=seen.get(exp.CommentColumnConstraint),
-        default=seen.get(exp.DefaultColumnConstraint),
-    )
-
-
-def _names(node: exp.Expr) -> tuple[str, ...]:
-    if isinstance(node, exp.PrimaryKey):
-        read(node, exp.PrimaryKey, "expressions")
-    return tuple(read_name(item, "column") for item in children(node))
 
 
 def _sort_key(node: object) -> SortKey:
@@ -239,67 +179,8 @@ def _buckets(clause: exp.ClusteredByProperty) -> int:
 def _check_columns(node: exp.Expr, statement: CreateTable) -> None:
     """Refuse repeated columns, and keys that are none of the table's columns (case-insensitively)."""
     data = {column.name.lower() for column in statement.columns}
-    declared = [column.name.lower() for column in (*statement.columns, *statement.partition_columns)]
-    if len(set(declared)) < len(declared):
-        repeated = next(name for name in declared if declared.count(name) > 1)
-        refuse(node, f"Column {repeated} is declared twice")
+    refuse_repeated(node, [column.name for column in (*statement.columns, *statement.partition_columns)])
     for keys in (statement.primary_key, statement.clustered_by, [key.name for key in statement.sorted_by]):
         folded = [name.lower() for name in keys]
         if len(set(folded)) < len(folded) or not data.issuperset(folded):
             refuse(node, f"Not distinct columns of the table: {', '.join(keys)}")
-
-
-def _alter_table(tree: exp.Alter) -> Statement:
-    table = _table_name(tree.this)
-    actions = children(tree, "actions")
-    first = actions[0] if actions else None
-    if isinstance(first, exp.AddPartition):
-        added = [read(action, exp.AddPartition, "this", "exists") for action in actions]
-        specs = tuple(_partition_spec(action.this) for action in added)
-        return AddPartitions(table, specs, bool(first.args.get("exists")))
-    if len(actions) != 1:
-        refuse(tree, "Expecting one action")
-    match first:
-        case exp.DropPartition():
-            dropped = children(read(first, exp.DropPartition, "expressions", "exists"))
-            return DropPartitions(table, tuple(map(_partition_spec, dropped)), bool(first.args.get("exists")))
-        case odps.AddColumns():
-            schema = read(read(first, odps.AddColumns, "this", "exists").this, exp.Schema, "expressions")
-            return AddColumns(table, _columns(children(schema)), bool(first.args.get("exists")))
-        case exp.AlterRename():
-            renamed = _table_name(read(first, exp.AlterRename, "this").this)
-            if renamed.project is not None:
-                refuse(tree, "The new name of a table is a plain name")
-            return RenameTable(table, renamed.name)
-        case exp.AlterSet():
-            return _alter_set(table, read(first, exp.AlterSet, "expressions"))
-        case _:
-            return refuse(tree, "This change of a table is not supported")
-
-
-def _alter_set(table: TableName, action: exp.AlterSet) -> Statement:
-    clauses = [
-        clause
-        for group in children(action)
-        for clause in children(read(group, exp.Properties, "expressions"))
-    ]
-    match clauses:
-        case [odps.LifecycleProperty() as clause]:
-            return SetLifecycle(table, read_positive(clause.this, "LIFECYCLE"))
-        case [exp.SchemaCommentProperty() as clause]:
-            return SetComment(table, read_text(clause.this))
-        case _:
-            return refuse(action, "Only SET LIFECYCLE and SET COMMENT are supported, one at a time")
-
-
-def _partition_spec(node: object) -> PartitionSpec:
-    partition = read(node, exp.Partition, "expressions")
-    pairs: list[tuple[str, str]] = []
-    for item in children(partition):
-        equation = read(item, exp.EQ, "this", "expression")
-        value = read_constant(equation.expression)
-        if value is None:
-            refuse(partition, "A partition value cannot be NULL")
-        pairs.append((read_name(equation.this, "partition column"), value))
-    with placed(partition):
-        return PartitionSpec(tuple(pairs))
