@@ -28,13 +28,30 @@ class Failpoint(StrEnum):
     BEFORE_COMMIT_ANSWER = "before-commit-answer"
 
 
+class MaintenancePoint(StrEnum):
+    """The points, in the order in which a run of maintenance passes them beside those of its files."""
+
+    BEFORE_MERGE_TRANSACTION = "before-merge-transaction"
+    AFTER_MERGE_TRANSACTION = "after-merge-transaction"
+    AFTER_EXPIRY_TRANSACTION = "after-expiry-transaction"
+    BEFORE_SCHEDULE_TRANSACTION = "before-schedule-transaction"
+    AFTER_SCHEDULE_TRANSACTION = "after-schedule-transaction"
+    AFTER_FILE_REMOVAL = "after-file-removal"
+    AFTER_REMOVAL_TRANSACTION = "after-removal-transaction"
+    AFTER_ORPHAN_REMOVAL = "after-orphan-removal"
+
+
+def _known(name: str) -> Failpoint | MaintenancePoint:
+    return MaintenancePoint(name) if name in set(MaintenancePoint) else Failpoint(name)
+
+
 _name, _, _nth = os.environ.get(VARIABLE, "").partition(":")
-_armed = Failpoint(_name) if _name else None
+_armed = _known(_name) if _name else None
 _left = int(_nth or 1)
 _lock = threading.Lock()
 
 
-def reach(point: Failpoint) -> None:
+def reach(point: Failpoint | MaintenancePoint) -> None:
     """Kill this process at once, as a power cut would, if this is the point and the pass asked for."""
     global _left  # noqa: PLW0603 - one process, one failpoint
     if point is not _armed:

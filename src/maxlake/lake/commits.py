@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Connection, String, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, Connection, String, func, insert, select, update
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, partitions, tables
@@ -90,34 +90,62 @@ def _end_partitions(
     snapshot.changes.append(f"deleted_from_table:{table.table_id}")
 
 
+def replace_files(
+    connection: Connection, table: Table, file_ids: Sequence[int], part: Part, row_id_start: int
+) -> bool:
+    """Put one file in the place of living ones with the same rows, as one snapshot: no row changes.
+
+    Nothing is done, and False returned, unless all files still live without deleted rows, and the table's
+    definition is that of ``table``.
+    """
+    file, removed = ducklake.data_file, ducklake.delete_file
+    now = tables.get_by_id(connection, table.table_id)
+    if now is None or now.schema_version != table.schema_version:
+        return False
+    count = size = 0
+    for some in chunks(file_ids):
+        living, stored = connection.execute(
+            select(func.count(), func.coalesce(func.sum(file.c.file_size_bytes), 0)).where(
+                file.c.data_file_id.in_(some), file.c.end_snapshot.is_(None)
+            )
+        ).one()
+        if connection.execute(
+            select(removed.c.data_file_id)
+            .where(removed.c.data_file_id.in_(some), removed.c.end_snapshot.is_(None))
+            .limit(1)
+        ).first():
+            return False
+        count, size = count + living, size + int(stored)
+    if count != len(file_ids):
+        return False
+    snapshot = next_snapshot(connection)
+    for some in chunks(file_ids):
+        connection.execute(
+            update(file).where(file.c.data_file_id.in_(some)).values(end_snapshot=snapshot.snapshot_id)
+        )
+    row = _file_row(snapshot, table, part, row_id_start, _partition_id(connection, table))
+    connection.execute(insert(file), row)
+    _insert_details(connection, table, [row["data_file_id"]], [part], rewrite=True)
+    stats = ducklake.table_stats
+    connection.execute(
+        update(stats)
+        .where(stats.c.table_id == table.table_id)
+        .values(file_size_bytes=stats.c.file_size_bytes + part.file_size - size)
+    )
+    snapshot.changes.append(f"merge_adjacent:{table.table_id}")
+    snapshot.save(connection)
+    return True
+
+
 def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, parts: Sequence[Part]) -> None:
     stats = connection.execute(
         select(ducklake.table_stats).where(ducklake.table_stats.c.table_id == table.table_id)
     ).one()
-    partition_id = connection.execute(
-        select(ducklake.partition_info.c.partition_id).where(
-            ducklake.partition_info.c.table_id == table.table_id,
-            ducklake.partition_info.c.end_snapshot.is_(None),
-        )
-    ).scalar_one_or_none()
+    partition_id = _partition_id(connection, table)
     files: list[dict[str, Any]] = []
     row_id = stats.next_row_id
-    for file_id, part in zip(snapshot.new_file_ids(len(parts)), parts, strict=True):
-        files.append(
-            {
-                "data_file_id": file_id,
-                "table_id": table.table_id,
-                "begin_snapshot": snapshot.snapshot_id,
-                "path": part.path,
-                "path_is_relative": True,
-                "file_format": "parquet",
-                "record_count": part.record_count,
-                "file_size_bytes": part.file_size,
-                "footer_size": part.footer_size,
-                "row_id_start": row_id,
-                "partition_id": partition_id,
-            }
-        )
+    for part in parts:
+        files.append(_file_row(snapshot, table, part, row_id, partition_id))
         row_id += part.record_count
     connection.execute(insert(ducklake.data_file), files)
     _insert_details(connection, table, [file["data_file_id"] for file in files], parts)
@@ -132,8 +160,40 @@ def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, part
     )
 
 
+def _partition_id(connection: Connection, table: Table) -> int | None:
+    return connection.execute(
+        select(ducklake.partition_info.c.partition_id).where(
+            ducklake.partition_info.c.table_id == table.table_id,
+            ducklake.partition_info.c.end_snapshot.is_(None),
+        )
+    ).scalar_one_or_none()
+
+
+def _file_row(
+    snapshot: Snapshot, table: Table, part: Part, row_id_start: int, partition_id: int | None
+) -> dict[str, Any]:
+    return {
+        "data_file_id": snapshot.new_file_ids(1)[0],
+        "table_id": table.table_id,
+        "begin_snapshot": snapshot.snapshot_id,
+        "path": part.path,
+        "path_is_relative": True,
+        "file_format": "parquet",
+        "record_count": part.record_count,
+        "file_size_bytes": part.file_size,
+        "footer_size": part.footer_size,
+        "row_id_start": row_id_start,
+        "partition_id": partition_id,
+    }
+
+
 def _insert_details(
-    connection: Connection, table: Table, file_ids: Sequence[int], parts: Sequence[Part]
+    connection: Connection,
+    table: Table,
+    file_ids: Sequence[int],
+    parts: Sequence[Part],
+    *,
+    rewrite: bool = False,
 ) -> None:
     pairs = list(zip(file_ids, parts, strict=True))
     connection.execute(
@@ -145,7 +205,7 @@ def _insert_details(
                 "key": partitions.encode_key(part.key),
                 "bucket": part.bucket,
                 "groups": msgspec.json.encode(part.groups).decode() if part.groups else None,
-                "rewrite": False,
+                "rewrite": rewrite,
             }
             for file_id, part in pairs
         ],

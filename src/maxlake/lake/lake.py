@@ -14,6 +14,10 @@ from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 
 
+#: Key of the time at which a catalog was made: no file that is older was left behind by its uploads.
+CREATED_AT = "maxlake_created_at"
+
+
 class Lake:
     """A DuckLake 1.0 catalog we write ourselves, and the Parquet files it names."""
 
@@ -52,6 +56,7 @@ class Lake:
                     {"key": "created_by", "value": "maxlake"},
                     {"key": "data_path", "value": data_path},
                     {"key": "encrypted", "value": "false"},
+                    {"key": CREATED_AT, "value": datetime.now(UTC).isoformat()},
                 ],
             )
             # DuckDB looks for the schema "main" when it attaches; ODPS tables live in "default".

@@ -122,11 +122,15 @@ MAX_PREVIEW_ROWS = 10_000
 #: Raw bytes a Size split holds by default, and at least (drift.md B.23).
 DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
 MIN_SPLIT_SIZE = 1024 * 1024
+#: Bytes DuckDB may use for all filters together: a few batches of the widest rows.
+FILTER_MEMORY = 1024 * 1024 * 1024
 #: Splits of one session: each is an entry of its plan.
 MAX_SPLITS = 100_000
 
-#: Characters of a filter predicate: IN over some ten thousand keys; each node costs a KiB while checked.
+#: Characters of a filter predicate, and its words, values and signs: IN over some ten thousand long keys.
+#: Each of them costs some 50 microseconds and a KiB while it is checked.
 MAX_PREDICATE_LENGTH = 512 * 1024
+MAX_PREDICATE_TOKENS = 60_000
 #: Operators, calls, parentheses and CASEs inside one another in a predicate: parsing and evaluation recurse.
 MAX_PREDICATE_NESTING = 50
 #: Values of one IN of a predicate, and all conditions of one AND or OR.
@@ -146,6 +150,18 @@ SESSION_LIFETIME = 24 * 60 * 60
 REFRESH_GRACE = 24 * 60 * 60
 #: How long finished write sessions are remembered, so that a repeated commit is answered.
 FINISHED_SESSION_MEMORY = 30 * 24 * 60 * 60
+
+# -- maintenance ------------------------------------------------------------------------------------
+
+#: How long a version can still be read after another has replaced it: incremental readers come weekly.
+SNAPSHOT_RETENTION = 7 * 24 * 60 * 60
+#: Age of a file that nobody names before it counts as left behind: no upload or merge takes that long to
+#: name what it has written last.
+ORPHAN_AGE = 24 * 60 * 60
+#: Time between two runs of maintenance, and how long one may go on beginning merges: the rest of the time
+#: a core is free for requests.
+MAINTENANCE_INTERVAL = 10 * 60
+MAINTENANCE_BUDGET = 5 * 60
 
 # -- client -----------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ class ServiceSettings:
 
     session_lifetime: float = limits.SESSION_LIFETIME
     refresh_grace: float = limits.REFRESH_GRACE
+    snapshot_retention: float = limits.SNAPSHOT_RETENTION
+    orphan_age: float = limits.ORPHAN_AGE
 
 
 #: Seconds between two sweeps of a project's ended sessions: each is a short write transaction.
