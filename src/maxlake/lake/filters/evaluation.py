@@ -9,14 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pat
 
-from maxlake.lake.filters.casts import arrow_cast
+from maxlake.lake.filters.casts import cast_kernel
 from maxlake.lake.filters.comparisons import compare, is_among
+from maxlake.lake.filters.functions import call_kernel
+from maxlake.lake.filters.kernels import Kernel, arrow
 from maxlake.lake.filters.patterns import check_expression, like_expression
 from maxlake.lake.filters.values import arrow_scalar, arrow_values
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.predicates.tree import (
     And,
+    Call,
     Case,
     Cast,
     ColumnValue,
@@ -31,9 +35,6 @@ from maxlake.protocol.predicates.tree import (
     RegexpLike,
 )
 from maxlake.protocol.types.storage import storage_type
-
-#: Computes a node from its inputs' values, each an array, or a scalar that all rows share.
-Kernel = Callable[[Sequence[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,15 @@ def compile_expression(expression: Expression) -> Program:
     return _applied(_kernel(expression), [compile_expression(part) for part in _operands(expression)])
 
 
-def _applied(kernel: Kernel, inputs: Sequence[Program], *, duckdb: bool = False) -> Program:
+def _applied(kernel: Kernel, inputs: Sequence[Program]) -> Program:
     columns = tuple(dict.fromkeys(name for program in inputs for name in program.columns))
 
     def run(batch: pa.RecordBatch) -> Any:
-        return kernel([program.run(batch) for program in inputs])
+        return kernel.compute([program.run(batch) for program in inputs])
 
     if not columns:
         return _constant(run(pa.record_batch({})))
-    return Program(run, columns, duckdb or any(program.duckdb for program in inputs))
+    return Program(run, columns, kernel.duckdb or any(program.duckdb for program in inputs))
 
 
 def _constant(scalar: Any) -> Program:
@@ -77,7 +78,8 @@ def _constant(scalar: Any) -> Program:
 
 def _column(name: str, kind: pa.DataType, batch: pa.RecordBatch) -> pa.Array:
     values = batch.column(name)
-    return values if values.type == kind else values.cast(kind)
+    # Of nested values only their absence is asked; children may be named differently.
+    return values if values.type == kind or pat.is_nested(kind) else values.cast(kind)
 
 
 def _operands(expression: Expression) -> tuple[Expression, ...]:
@@ -88,36 +90,35 @@ def _operands(expression: Expression) -> tuple[Expression, ...]:
 def _kernel(expression: Expression) -> Kernel:  # noqa: PLR0911 - one line a node
     match expression:
         case Comparison(operator=operator):
-            return lambda inputs: compare(operator, *inputs)
+            return arrow(partial(compare, operator))
         case And():
-            return lambda inputs: reduce(pc.and_kleene, inputs)
+            return Kernel(partial(reduce, pc.and_kleene))
         case Or():
-            return lambda inputs: reduce(pc.or_kleene, inputs)
+            return Kernel(partial(reduce, pc.or_kleene))
         case Not():
-            return lambda inputs: pc.invert(*inputs)
+            return arrow(pc.invert)
         case IsNull():
-            return lambda inputs: pc.is_null(*inputs)
+            return arrow(pc.is_null)
         case In(options=options):
             known = arrow_values([option.value for option in options], expression.operand.type)
-            return lambda inputs: is_among(inputs[0], known)
+            return arrow(partial(is_among, options=known))
         case Like():
             return _matching(like_expression(expression))
         case RegexpLike(pattern=pattern):
             return _matching(pattern)
         case Case():
-            return _choose
+            return Kernel(_choose)
         case Cast():
-            kernel = arrow_cast(expression.operand.type, expression.type)
-            if kernel is None:
-                raise invalid_argument(f"cannot cast {expression.operand.type} to {expression.type}")
-            return kernel
+            return cast_kernel(expression.operand.type, expression.type)
+        case Call():
+            return call_kernel(expression)
         case _:
             raise invalid_argument(f"a predicate cannot hold {type(expression).__name__}")
 
 
 def _matching(pattern: str) -> Kernel:
     check_expression(pattern)
-    return lambda inputs: pc.match_substring_regex(inputs[0], pattern)
+    return arrow(partial(pc.match_substring_regex, pattern=pattern))
 
 
 def _choose(inputs: Sequence[Any]) -> Any:
