@@ -85,7 +85,7 @@ class _PartWriter:
         self.buffered: list[pa.RecordBatch] = []
         self._short: list[pa.RecordBatch] = []
         self.buffered_rows = self.buffered_bytes = 0
-        self.record_count = self.raw_size = 0
+        self.groups: list[tuple[int, int]] = []
         self._footers: list[pq.FileMetaData] = []
 
     @cached_property
@@ -115,7 +115,6 @@ class _PartWriter:
             self.buffered.append(batch)
         self.buffered_rows += batch.num_rows
         self.buffered_bytes += _held_bytes(batch)
-        self.raw_size += batch.nbytes
         if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
             self._write_full_groups()
 
@@ -147,7 +146,9 @@ class _PartWriter:
     def _write(self, table: pa.Table, rows_per_group: int) -> None:
         if table.num_rows:
             self._writer.write_table(table, row_group_size=rows_per_group)
-            self.record_count += table.num_rows
+            for start in range(0, table.num_rows, rows_per_group):
+                group = table.slice(start, rows_per_group)
+                self.groups.append((group.num_rows, group.nbytes))
 
     def _hold(self, batches: list[pa.RecordBatch]) -> None:
         self.buffered = batches
@@ -287,10 +288,11 @@ class Upload:
             path=self._path(target),
             key=target.key,
             bucket=target.bucket,
-            record_count=writer.record_count,
+            record_count=sum(rows for rows, _ in writer.groups),
             file_size=writer.path.stat().st_size,
             footer_size=_footer_size(writer.path),
-            raw_size=writer.raw_size,
+            raw_size=sum(size for _, size in writer.groups),
+            groups=tuple(writer.groups) if len(writer.groups) > 1 else (),
             statistics=tuple(file_statistics(writer.footer, self._schema)),
         )
 
