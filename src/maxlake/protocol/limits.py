@@ -162,6 +162,8 @@ ORPHAN_AGE = 24 * 60 * 60
 #: a core is free for requests.
 MAINTENANCE_INTERVAL = 10 * 60
 MAINTENANCE_BUDGET = 5 * 60
+#: Longest of these times an operator may set: clocks and timers take a hundred years.
+MAX_MAINTENANCE_TIME = 100 * 365 * 24 * 60 * 60
 
 # -- client -----------------------------------------------------------------------------------------
 

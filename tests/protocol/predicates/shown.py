@@ -62,7 +62,7 @@ def parse(text: str) -> Expression:
     return found
 
 
-def show(e: Expression) -> str:  # noqa: PLR0911, PLR0912 - one per node
+def show(e: Expression) -> str:  # noqa: C901 - one per node
     """Return a tree as text: columns bare, literals ``value:type``."""
     match e:
         case ColumnValue():

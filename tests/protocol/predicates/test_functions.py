@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line
 """Every function of the allow-list: what a call of it means, and what it does not take."""
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from maxlake.protocol.limits import (
     MAX_PREDICATE_LENGTH,
     MAX_PREDICATE_NESTING,
     MAX_PREDICATE_OPTIONS,
+    MAX_PREDICATE_TOKENS,
 )
 from maxlake.protocol.predicates.tree import In, Or, walk
 from tests.protocol.predicates.shown import parse, show
@@ -45,7 +46,7 @@ def test_nesting_up_to_the_limit(kind: str):
 
 
 @pytest.mark.parametrize("kind", NESTS)
-@pytest.mark.parametrize("depth", [MAX_PREDICATE_NESTING + 1, 30_000])
+@pytest.mark.parametrize("depth", [MAX_PREDICATE_NESTING + 1, 5_000])
 def test_nesting_beyond_the_limit(kind: str, depth: int):
     with pytest.raises(BadRequestError, match="in one another") as caught:
         parse(nest(kind, depth))
@@ -69,9 +70,9 @@ def test_long_chains_of_arithmetic_are_refused():
 
 
 def test_many_conditions_side_by_side():
-    found = parse(" or ".join(f"(i > {n} and s = 'x')" for n in range(2000)))
+    found = parse(" or ".join(f"(i > {n} and s = 'x')" for n in range(500)))
     assert isinstance(found, Or)
-    assert len(found.operands) == 2000
+    assert len(found.operands) == 500
     with pytest.raises(BadRequestError, match="side by side"):
         parse(" or ".join(["o"] * (MAX_PREDICATE_OPTIONS + 1)))
 
@@ -87,25 +88,27 @@ def test_many_options():
 def test_long_texts():
     with pytest.raises(BadRequestError, match="longer than"):
         parse("o or " * MAX_PREDICATE_LENGTH)
+    with pytest.raises(BadRequestError, match="words, values and signs"):
+        parse("i=" * MAX_PREDICATE_TOKENS)
     with pytest.raises(BadRequestError, match="pattern is longer"):
         parse(f"s like '{'x' * MAX_PATTERN_LENGTH}%'")
 
 
-PIECES = st.sampled_from(
-    """
-    i s o m da dt pt `i` `` ` ' " 'a' "b" '\\ 1 2.5 .5 1e5 1L 2BD - + * / % div || ( ) , . ; : ? @ { } [ ]
-    = == != <> < > <= >= <=> and or not in between like rlike escape is null true false case when then else
-    end cast as int decimal( date '2020-01-01' if upper substr concat select from exists -- /* */ /*+ {% %}
-    {{ {# $ # \\ ! & | ^ ~ \0 é 😀 \u202e over interval distinct
-    """.split(" ")
-)
+WORDS = """
+i s o m da dt pt `i` `` ` ' " 'a' "b" '\\ 1 2.5 .5 1e5 1L 2BD - + * / % div || ( ) , . ; : ? @ { } [ ]
+= == != <> < > <= >= <=> and or not in between like rlike escape is null true false case when then else
+end cast as int decimal( date '2020-01-01' if upper substr concat select from exists -- /* */ /*+ {% %}
+{{ {# $ # \\ ! & | ^ ~ é 😀 over interval distinct begin
+"""
+PIECES = st.sampled_from([*WORDS.split(), "\0", "\u202e", "\n"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=14).map(" ".join) | st.text(min_size=1, max_size=40))
 @example("\0")
 @example("i = '\ud800'")
-@example("i = １")
+@example("i = \uff11")
+@example("else")
 @example("i = 1\u00a0and o")
 @example("upper(s) = 'a' --\n or o")
 def test_any_text(text: str):
@@ -114,8 +117,7 @@ def test_any_text(text: str):
     try:
         found = parse(text)
     except BadRequestError as error:
-        assert error.code is ErrorCode.INVALID_ARGUMENT  # noqa: PT017 - both outcomes are fine
-        assert str(error).startswith("filter_predicate, line ")
+        assert (error.code, error.where[:22]) == (ErrorCode.INVALID_ARGUMENT, "filter_predicate, line")  # noqa: PT017
     else:
         assert show(found)
         assert all(node.type is not None for node in walk(found))

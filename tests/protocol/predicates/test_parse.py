@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line
 """Predicates: what a text means, or why it is refused and where."""
 
 from __future__ import annotations
@@ -216,6 +217,7 @@ REFUSALS = [
     ("x = 'a'", 1, "A value of type binary has only IS NULL"),
     ("j = 'a'", 1, "A value of type json"),
     ("ar in (1)", 1, "A value of type array<int>"),
+    ("ar in (null)", 1, "A value of type array<int>"),
     ("ar = null", 1, "A value of type array<int>"),
     ("ym > 1", 1, "A value of type interval_year_month"),
     ("if(o, s, i) = 1", 1, "string and int have no type in common"),

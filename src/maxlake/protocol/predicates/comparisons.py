@@ -34,7 +34,7 @@ from maxlake.protocol.predicates.tree import (
     Literal,
     Or,
 )
-from maxlake.protocol.types.model import Decimal
+from maxlake.protocol.types.model import Decimal, OdpsType
 
 _MIRRORED = {
     Comparator.LESS: Comparator.GREATER,
@@ -152,6 +152,7 @@ def between(operand: Expression, low: Expression, high: Expression) -> tuple[Exp
 
 def among(operand: Expression, options: list[Expression]) -> Expression:
     """Return IN: options of one type together, options of others and whole expressions apart."""
+    comparable(operand.type)
     grouped: dict[Expression, list[Literal]] = {}
     apart: dict[Expression, None] = {}
     nulls = 0

@@ -17,9 +17,9 @@ A function is NULL where an argument is, and where it has no result. What the ca
   doubles; ``floor ceil`` of a double: bigint; ``sqrt`` NULL below 0; ``isnan``;
 * ``year quarter month day hour minute second dayofyear``, ``weekofyear`` (ISO), ``weekday`` (Monday 0),
   ``dayofweek`` (Sunday 1): bigint, of a date or instant in UTC; ``last_day``: date;
-  ``datediff(a, b, unit)``: both floored to the unit, a minus b, counted in units; ``dateadd(t, n, unit)``: the
-  type of t, months keep the day or the month's last; ``datetrunc(t, unit)``; units are ``year month day hour
-  minute second``; ``format_time(datetime, format)`` and ``parse_time(text, format)`` by the letters of
+  ``datediff(a, b, unit)``: both floored to the unit, a minus b, counted in units; ``dateadd(t, n, unit)``: of
+  the type of t, months keep the day or the month's last; ``datetrunc(t, unit)``; units are ``year month day
+  hour minute second``; ``format_time(datetime, format)`` and ``parse_time(text, format)`` by the letters of
   :mod:`formats`, every part exactly as wide as it says, missing parts the least;
   ``from_unixtime(seconds)`` and ``unix_timestamp(datetime)``, floored;
   ``nearest_timestamp(datetime)``: as a timestamp, those before or after all it can hold as -(2**63 - 1) and

@@ -18,7 +18,7 @@ from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
 
-from maxlake.protocol.limits import MAX_PREDICATE_LENGTH, MAX_PREDICATE_NESTING
+from maxlake.protocol.limits import MAX_PREDICATE_LENGTH, MAX_PREDICATE_NESTING, MAX_PREDICATE_TOKENS
 from maxlake.protocol.predicates.errors import refusal
 from maxlake.protocol.predicates.literals import unescape
 
@@ -123,6 +123,9 @@ class TextCast(Expression):
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "kind": True}
 
 
+_COMPARISONS: dict[TokenType, type[exp.Binary]] = {**Parser.EQUALITY, **Parser.COMPARISON}
+
+
 class PredicateParser(Parser):
     """One condition, and nothing after it."""
 
@@ -158,8 +161,8 @@ class PredicateParser(Parser):
     def _parse_equality(self, parse_is: bool = True) -> exp.Expr:  # noqa: ARG002
         """Read comparisons, all of one precedence."""
         this = self._parse_range()
-        while self._match_set({**self.EQUALITY, **self.COMPARISON}):
-            kind = {**self.EQUALITY, **self.COMPARISON}[self._prev.token_type]
+        while self._match_set(_COMPARISONS):
+            kind = _COMPARISONS[self._prev.token_type]
             this = self.expression(kind(this=this, expression=self._parse_range()))
         return this
 
@@ -333,8 +336,9 @@ class OdpsPredicate(Dialect):
 def parse_condition(text: str) -> exp.Expr:
     """Read one condition whole.
 
-    Raises BadRequestError InvalidArgument, with the place, for text that is none, has comments, is longer
-    than ``MAX_PREDICATE_LENGTH`` characters or nests deeper than ``MAX_PREDICATE_NESTING``.
+    Raises BadRequestError InvalidArgument, with the place, for text that is none, has comments, has more
+    than ``MAX_PREDICATE_LENGTH`` characters or ``MAX_PREDICATE_TOKENS`` tokens, or nests deeper than
+    ``MAX_PREDICATE_NESTING``.
     """
     if len(text) > MAX_PREDICATE_LENGTH:
         raise refusal(text, 0, f"The predicate is longer than {MAX_PREDICATE_LENGTH} characters")
@@ -344,8 +348,10 @@ def parse_condition(text: str) -> exp.Expr:
     except TokenError as error:
         raise refusal(text, len(text), "A string, quoted name or comment is not closed") from error
     _check_tokens(text, tokens)
-    (tree,) = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, text)
-    return tree
+    trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, text)
+    if len(trees) != 1:  # sqlglot takes a leading ELSE for the end of a block before it
+        raise refusal(text, tokens[0].start, f"Expecting a value, not {tokens[0].text[:40]!r}")
+    return trees[0]
 
 
 _BREAKS = frozenset((TokenType.AND, TokenType.OR, TokenType.COMMA, TokenType.WHEN, TokenType.THEN))
@@ -353,9 +359,12 @@ _ARITHMETIC = frozenset((*PredicateParser.TERM, *PredicateParser.FACTOR, TokenTy
 
 
 def _check_tokens(text: str, tokens: list[Token]) -> None:
-    """Bound how deep the tree will be before anything recurses into it."""
+    """Bound how large and deep the tree will be before anything recurses into it."""
     if not tokens:
         raise refusal(text, 0, "Expecting a condition")
+    if len(tokens) > MAX_PREDICATE_TOKENS:
+        message = f"The predicate has more than {MAX_PREDICATE_TOKENS} words, values and signs"
+        raise refusal(text, tokens[MAX_PREDICATE_TOKENS].start, message)
     depth = chain = 0
     chains: list[int] = []
     for token in tokens:
