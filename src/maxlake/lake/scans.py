@@ -24,8 +24,9 @@ _log = logging.getLogger(__name__)
 
 #: Rows decoded at a time; batches sent are slices of these.
 DECODED_ROWS = 65_536
-#: Bytes read ahead of a column: the first rows of a file must not cost all of it.
-READ_AHEAD = 1024 * 1024
+#: Bytes of a column read at a time: the first rows of a row group must not cost all of it. (Ten of 131,072
+#: rows, 21 columns: 5.5 MB and 5 ms against 20.6 MB and 13 ms for whole columns; full scans no slower.)
+READ_AHEAD = 256 * 1024
 
 
 @dataclass(frozen=True)
