@@ -15,7 +15,7 @@ import pyarrow.types as pat
 from duckdb import CaseExpression, ConstantExpression, Expression, FunctionExpression, SQLExpression
 
 from maxlake.lake.filters.duckdb_engine import compute, type_name
-from maxlake.lake.filters.kernels import as_column, like_input, where
+from maxlake.lake.filters.kernels import as_array, like_input, where
 
 _NUMBER_TEXT = r"\A[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
@@ -157,7 +157,7 @@ def number_from_text(text: Any, wanted: pa.DataType) -> Any:
 
     Integers with a point or exponent are read as doubles and cut off, decimals are rounded half up.
     """
-    column = as_column(text)
+    column = as_array(text)
     column = where(pc.match_substring_regex(column, _NUMBER_TEXT), column)
     name = type_name(wanted)
     if pat.is_integer(wanted):
@@ -173,4 +173,4 @@ def number_from_text(text: Any, wanted: pa.DataType) -> Any:
 def decimal_from_float(number: Any, wanted: pa.DataType) -> Any:
     """Round a float, as the shortest digits that tell it from all others, to a decimal, or NULL."""
     reading = f"TRY_CAST(CAST(c0 AS VARCHAR) AS {type_name(wanted)})"
-    return like_input(compute(lambda _: SQLExpression(reading), [as_column(number)]), number)
+    return like_input(compute(lambda _: SQLExpression(reading), [as_array(number)]), number)

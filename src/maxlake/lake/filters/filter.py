@@ -7,11 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pat
 
 from maxlake.lake.filters.bounds import Bounds
 from maxlake.lake.filters.evaluation import Program, compile_expression
-from maxlake.lake.filters.pruning import outcomes
-from maxlake.lake.filters.values import as_array
+from maxlake.lake.filters.kernels import as_array
+from maxlake.lake.filters.pruning import judge
 from maxlake.protocol.predicates.tree import ColumnValue, Expression, columns, conjuncts
 from maxlake.protocol.types.storage import storage_type
 
@@ -24,40 +25,46 @@ class Filter:
     """
 
     def __init__(self, expression: Expression) -> None:
-        self._conditions = conjuncts(expression)
-        programs = [(condition, compile_expression(condition)) for condition in self._conditions]
+        conditions = conjuncts(expression)
+        programs = [compile_expression(condition) for condition in conditions]
         #: Arrow's first: DuckDB is given only the rows still wanted.
-        self._programs = sorted((program for _, program in programs), key=lambda program: program.duckdb)
+        self._programs = sorted(programs, key=lambda program: program.duckdb)
         read = columns(expression)
         self.columns: tuple[str, ...] = tuple(dict.fromkeys(column.name for column in read))
-        self._keys = {column.name: column for column in read if column.partition}
-        self._of_partition = [
-            program
-            for condition, program in programs
-            if all(column.partition for column in columns(condition))
-        ]
+        self._keys = [column for column in read if column.partition]
+        self._judges = [judge(condition) for condition in conditions]
+        self._of_partition: list[Program] = []
+        self._mixed = list(self._judges)
+        for condition, program, judged in zip(conditions, programs, self._judges, strict=True):
+            if all(column.partition for column in columns(condition)):
+                self._of_partition.append(program)
+                self._mixed.remove(judged)
 
     def may_match_partition(self, values: Mapping[str, str | None]) -> bool:
         """Tell whether any row of the partition with these values (by column) can be wanted."""
         return self.matching_partitions([values])[0]
 
     def matching_partitions(self, partitions: Sequence[Mapping[str, str | None]]) -> list[bool]:
-        """Answer :meth:`may_match_partition` for many partitions at the price of one.
+        """Answer :meth:`may_match_partition` for many partitions at once.
 
         Conditions on partition columns alone are evaluated, others judged from what is known of a row.
         """
         if not partitions:
             return []
-        keys = {name: _key_values(column, partitions) for name, column in self._keys.items()}
-        rows = pa.RecordBatch.from_arrays(
-            [*keys.values(), pa.nulls(len(partitions))], names=[*keys, ""]
-        )  # the last column only counts the rows
-        possible: list[bool] = _all_of(self._of_partition, rows).to_pylist()
-        return possible
+        keys = {column.name: _key_values(column, partitions) for column in self._keys}
+        counted = pa.nulls(len(partitions))  # rows are counted even where no key is read
+        rows = pa.RecordBatch.from_arrays([*keys.values(), counted], names=[*keys, ""])
+        points = {name: _points(values) for name, values in keys.items()}
+        wanted: list[bool] = _all_of(self._of_partition, rows).to_pylist()
+        for place, so_far in enumerate(wanted):
+            if so_far and self._mixed:
+                known = {name: values[place] for name, values in points.items()}
+                wanted[place] = all(judged(known).true for judged in self._mixed)
+        return wanted
 
     def may_match(self, bounds: Mapping[str, Bounds]) -> bool:
         """Tell whether any row within these bounds (by column; what is missing is unknown) can be wanted."""
-        return all(outcomes(condition, bounds).true for condition in self._conditions)
+        return all(judged(bounds).true for judged in self._judges)
 
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Return which rows are wanted, never NULL.
@@ -70,6 +77,21 @@ class Filter:
 def _key_values(column: ColumnValue, partitions: Sequence[Mapping[str, str | None]]) -> pa.Array:
     texts = [values[column.name] for values in partitions]
     return pa.array(texts, pa.utf8()).cast(storage_type(column.type))
+
+
+def _points(values: pa.Array) -> list[Bounds]:
+    """Return what is known of a row by one key's value, for each of its values."""
+    if pat.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    unbounded = pat.is_floating(values.type)
+    return [
+        Bounds(null_count=1, value_count=0)
+        if value is None
+        else Bounds(null_count=0)
+        if unbounded
+        else Bounds(value, value, null_count=0)
+        for value in values.to_pylist()
+    ]
 
 
 def _all_of(programs: Sequence[Program], batch: pa.RecordBatch) -> pa.BooleanArray:

@@ -36,13 +36,13 @@ def where(condition: Any, value: Any) -> Any:
     return pc.if_else(pc.fill_null(condition, False), value, pa.scalar(None, value.type))
 
 
-def as_column(value: Any) -> pa.Array:
-    """Return a scalar as an array of one."""
-    return pa.repeat(value, 1) if isinstance(value, pa.Scalar) else value
+def as_array(value: Any, rows: int = 1) -> pa.Array:
+    """Return a scalar as an array of ``rows`` equal values; arrays as they are."""
+    return pa.repeat(value, rows) if isinstance(value, pa.Scalar) else value
 
 
 def like_input(result: pa.Array, value: Any) -> Any:
-    """Undo :func:`as_column` on what was computed from it."""
+    """Undo :func:`as_array` on what was computed from it."""
     return result[0] if isinstance(value, pa.Scalar) else result
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from maxlake.lake.filters.kernels import as_column, duckdb_functions, like_input, where
+from maxlake.lake.filters.kernels import as_array, duckdb_functions, like_input, where
 from maxlake.lake.filters.numbers import to_integer
 from maxlake.protocol.types.arrow import TICKS
 from maxlake.protocol.types.storage import floor_divide
@@ -24,7 +24,7 @@ _INT64, _SECONDS = pa.int64(), pa.timestamp("s")
 #: Seconds of the units that always last the same.
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": _DAY}
 _MONTHS = {"month": 1, "year": 12}
-#: The years 1 to 9999 in days, seconds and milliseconds, and nanoseconds without the ends of 64 bits (types.md §2).
+#: The years 1 to 9999 in days, seconds and milliseconds; nanoseconds without the ends of 64 bits.
 _RANGES = {
     pa.date32(): (-719_162, 2_932_896),
     pa.timestamp("s"): (-719_162 * _DAY, 2_932_897 * _DAY - 1),
@@ -83,7 +83,7 @@ def nearest_timestamp(value: Any) -> Any:
 
 def from_text(text: Any, wanted: pa.DataType) -> Any:
     """Read ``yyyy-mm-dd[ hh:mi:ss[.fffffffff]]``, in UTC; NULL if it is anything else."""
-    column = as_column(text)
+    column = as_array(text)
     sound = pc.and_not(pc.match_substring_regex(column, _TIME_TEXT), pc.starts_with(column, "0000"))
     column = where(sound, column)
     seconds = duckdb_functions().epoch_seconds(column)

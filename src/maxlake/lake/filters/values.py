@@ -20,8 +20,3 @@ def arrow_values(values: Iterable[LiteralValue], t: OdpsType) -> pa.Array:
 def arrow_scalar(literal: Literal) -> Any:
     """Return a literal as a scalar."""
     return arrow_values([literal.value], literal.type)[0]
-
-
-def as_array(value: Any, rows: int) -> pa.Array:
-    """Return a value computed from scalars alone as ``rows`` equal ones; arrays as they are."""
-    return pa.repeat(value, rows) if isinstance(value, pa.Scalar) else value
