@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from maxlake.lake import ducklake, tables
+from maxlake.lake.buckets import check_clustering
 from maxlake.lake.partitions import partition as partition_table
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import StoredColumn, Table, TableOptions, table_detail
@@ -27,13 +28,14 @@ def create_table(
 ) -> Table:
     """Create a table in a snapshot of its own.
 
-    Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored
-    and defaults that are no value of their column.
+    Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored,
+    defaults that are no value of their column, and clustering that cannot be.
     """
     schema, name = schema.lower(), name.lower()
     tables.check_schema(connection, schema)
     if tables.find(connection, schema, name):
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
+    check_clustering(columns, options.clustered_by, options.buckets)
     data = number_columns(columns.columns, 1)
     first_key = data[-1].field_id + len(catalog_columns(data[-1]))
     keys = number_columns(columns.partition_columns, first_key, partition=True)
