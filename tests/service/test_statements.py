@@ -145,3 +145,32 @@ def test_a_default_is_kept_in_one_form(project: Project) -> None:
     defaults = {column.name: column.default for column in table(scene).columns.columns}
     assert defaults == {"id": "7", "d": "1.00"}
     assert table(scene).columns.column("id").type == parse_type("bigint")
+
+
+def test_filters_see_defaults_and_widened_values(project: Project) -> None:
+    scene = Scene(project, "id int, f float")
+    session = scene.session()
+    address = scene.stream(session)
+    written = pa.table({"id": pa.array([1, 2], pa.int32()), "f": pa.array([0.1, 0.5], pa.float32())})
+    scene.write_table(address, written)
+    scene.close(address)
+    scene.commit(session)
+    run(
+        scene,
+        "ALTER TABLE t ADD COLUMNS (d INT DEFAULT 42, n BIGINT)",
+        "ALTER TABLE t CHANGE d d BIGINT",
+        "ALTER TABLE t CHANGE id k DECIMAL(10,0)",
+        "ALTER TABLE t CHANGE f f DOUBLE",
+    )
+    for predicate, count in (
+        ("d = 42", 2),
+        ("d = 43", 0),
+        ("d > 41 and k = 1", 1),
+        ("n is null", 2),
+        ("n = 1", 0),
+        ("k > 5", 0),
+        ("f > 0.3", 1),
+    ):
+        request = CreateReadSessionRequest(filter_predicate=predicate)
+        opened = read_sessions.create(scene.project, scene.target, request, ME).session_id
+        assert read(scene, opened).num_rows == count, predicate
