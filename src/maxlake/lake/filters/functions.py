@@ -18,7 +18,7 @@ from maxlake.protocol.types.storage import storage_type
 
 def call_kernel(call: Call) -> Kernel:
     """Return the kernel of a call. Raises InvalidArgument for an unknown function or a bad pattern."""
-    find = _KERNELS.get(call.function)
+    find = KERNELS.get(call.function)
     if find is None:
         raise invalid_argument(f"a predicate cannot call {call.function}")
     return find(call)
@@ -65,7 +65,8 @@ def _date_add(call: Call) -> Kernel:
     return in_duckdb(times.add) if months else arrow(times.add)
 
 
-_KERNELS: dict[str, Callable[[Call], Kernel]] = {
+#: By canonical name: what computes a call.
+KERNELS: dict[str, Callable[[Call], Kernel]] = {
     **dict.fromkeys(("add", "subtract", "multiply"), _arithmetic),
     "divide": _always(arrow(numbers.divide)),
     "negate": _always(arrow(numbers.negate)),
