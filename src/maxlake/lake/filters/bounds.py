@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pat
@@ -20,23 +20,22 @@ from maxlake.protocol.types.model import Decimal as DecimalType
 from maxlake.protocol.types.storage import storage_type
 
 _INTEGERS = (Kind.TINYINT, Kind.SMALLINT, Kind.INT, Kind.BIGINT)
-_INSTANTS = (Kind.DATETIME, Kind.TIMESTAMP, Kind.TIMESTAMP_NTZ)
-_EPOCH = date(1970, 1, 1)
+_TICKS = {Kind.DATETIME: 10**3, Kind.TIMESTAMP: 10**9, Kind.TIMESTAMP_NTZ: 10**9}
+_EPOCH = date(1970, 1, 1).toordinal()
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,38}(?:\.[0-9]{1,38})?")
 # Years outside 0001..9999, BC, infinity and zones are left unread.
 _INSTANT = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)(?: (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<part>\d{1,9}))?)?",
+    r"(\d{4}-\d\d-\d\d)(?: ([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?)?",
     re.ASCII,
 )
-#: DuckDB cuts text bounds off at 256 bytes, perhaps a character earlier, and a maximum so cut is below
-#: values it stands for.
+#: Writers cut long texts off, DuckDB at 256 bytes or up to a character before. It raises the last character
+#: of a maximum so cut, but nobody says that all programs do: then it would be below what it stands for.
 _CUT_TEXT_BYTES = 252
 _WIDE = Context(prec=76)
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """Limits of a column's values, NULLs apart; ``value_count`` and ``null_count`` count both kinds.
 
     Values are those of a tree's literals: instants are ticks of the column's storage unit. Limits need
@@ -84,9 +83,9 @@ def _parsed(text: str, t: OdpsType, *, upper: bool) -> LiteralValue:  # noqa: PL
             return None if upper and len(text.encode()) >= _CUT_TEXT_BYTES else text
         case Simple(kind=Kind.DATE):
             found = _INSTANT.fullmatch(text)
-            return date.fromisoformat(found["day"]) if found else None
-        case Simple(kind=kind) if kind in _INSTANTS:
-            return _ticks(text, TICKS[storage_type(t).unit], upper=upper)
+            return date.fromisoformat(found[1]) if found else None
+        case Simple(kind=kind) if kind in _TICKS:
+            return _ticks(text, _TICKS[kind], upper=upper)
         case _:
             return None
 
@@ -96,13 +95,12 @@ def _ticks(text: str, per_second: int, *, upper: bool) -> int | None:
     found = _INSTANT.fullmatch(text)
     if not found:
         return None
-    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
-    if hour > 23 or minute > 59 or second > 59:
-        return None
-    days = (date.fromisoformat(found["day"]) - _EPOCH).days
-    seconds = days * 86_400 + hour * 3600 + minute * 60 + second
-    nanos = int((found["part"] or "").ljust(9, "9" if upper else "0"))
-    return seconds * per_second + nanos * per_second // TICKS["ns"]
+    day, hour, minute, second, part = found.groups()
+    seconds = (date.fromisoformat(day).toordinal() - _EPOCH) * 86_400
+    if hour:
+        seconds += int(hour) * 3600 + int(minute) * 60 + int(second)
+    nanos = int((part or "").ljust(9, "9" if upper else "0"))
+    return seconds * per_second + nanos * per_second // 10**9
 
 
 def row_group_bounds(
@@ -171,7 +169,7 @@ def _rescaled(ticks: int, stored: int, wanted: int, *, upper: bool) -> int:
 
 def _day(raw: int) -> date | None:
     try:
-        return date.fromordinal(_EPOCH.toordinal() + raw)
+        return date.fromordinal(_EPOCH + raw)
     except (ValueError, OverflowError):
         return None
 

@@ -55,7 +55,9 @@ def _whole(number: int, kind: pa.DataType) -> Any:
 
 def to_decimal(value: Any, wanted: pa.DataType) -> Any:
     """Round half away from zero; NULL where there are more digits before the point than fit."""
-    scale = value.type.scale if pat.is_decimal(value.type) else 0
+    digits, scale = _digits(value.type)
+    if wanted.scale >= scale and wanted.precision - wanted.scale >= digits:
+        return value.cast(wanted)
     wide = value.cast(pa.decimal256(_WIDEST, scale))
     if scale > wanted.scale:
         wide = pc.round(wide, ndigits=wanted.scale, round_mode="half_towards_infinity")
@@ -63,6 +65,13 @@ def to_decimal(value: Any, wanted: pa.DataType) -> Any:
     if end is not None:
         wide = where(pc.less(pc.abs(wide), end), wide)
     return wide.cast(wanted)
+
+
+def _digits(kind: pa.DataType) -> tuple[int, int]:
+    """Return the digits before and after the point that every value of an exact type has room in."""
+    if pat.is_decimal(kind):
+        return kind.precision - kind.scale, kind.scale
+    return len(str(2 ** (kind.bit_width - 1))), 0
 
 
 def to_boolean(value: Any) -> Any:

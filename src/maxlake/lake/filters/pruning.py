@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from maxlake.lake.filters.bounds import Bounds
 from maxlake.lake.filters.monotone import NotMonotoneError, cast_end
@@ -31,8 +32,7 @@ from maxlake.protocol.predicates.tree import (
 from maxlake.protocol.types.model import Kind, OdpsType, Simple
 
 
-@dataclass(frozen=True)
-class Outcomes:
+class Outcomes(msgspec.Struct, frozen=True):
     """Which of the three truth values a condition can have."""
 
     true: bool = True
@@ -40,8 +40,7 @@ class Outcomes:
     null: bool = True
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True):
     """The values an expression can have: from ``low`` to ``high`` (None: no limit), and NULL or not."""
 
     low: Any = None
