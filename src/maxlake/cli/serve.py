@@ -36,6 +36,8 @@ def serve(
     ready_file: Path | None = None,
     database: str | None = None,
     session_lifetime: float = limits.SESSION_LIFETIME,
+    maintenance_interval: float = limits.MAINTENANCE_INTERVAL,
+    snapshot_retention: float = limits.SNAPSHOT_RETENTION,
 ) -> None:
     """Serve the Storage API from a directory, until SIGTERM or Ctrl-C.
 
@@ -57,13 +59,29 @@ def serve(
         URL of the catalog's database; SQLite under ROOT if not given.
     session_lifetime
         Seconds after which a session expires unless it is refreshed.
+    maintenance_interval
+        Seconds between two runs of maintenance; 0 for none.
+    snapshot_retention
+        Seconds for which a version can be read after another has replaced it.
     """
     if not 0 <= port <= 65_535:
         sys.exit(f"maxlake serve: --port must be from 0 to 65535, not {port}")
     if not session_lifetime > 0:
         sys.exit(f"maxlake serve: --session-lifetime must be above 0, not {session_lifetime}")
+    for option, seconds in (
+        ("maintenance-interval", maintenance_interval),
+        ("snapshot-retention", snapshot_retention),
+    ):
+        if not 0 <= seconds <= limits.MAX_MAINTENANCE_TIME:
+            sys.exit(
+                f"maxlake serve: --{option} must be from 0 to {limits.MAX_MAINTENANCE_TIME}, not {seconds}"
+            )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    service = ServiceSettings(session_lifetime=session_lifetime)
+    service = ServiceSettings(
+        session_lifetime=session_lifetime,
+        maintenance_interval=maintenance_interval,
+        snapshot_retention=snapshot_retention,
+    )
     settings = Settings(root.absolute(), host, port, project, ready_file, database, service)
     try:
         run(settings, _announce)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,12 +21,11 @@ from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import commits, ducklake, durable, file_lists, tables
 from maxlake.lake.files import ListedFile
 from maxlake.lake.lake import Lake
-from maxlake.lake.parts import Part, storage_schema
-from maxlake.lake.parts import _footer_size as footer_size
-from maxlake.lake.parts import _PartWriter as PartWriter
+from maxlake.lake.parts import Part, PartWriter, storage_schema
 from maxlake.lake.plans import Slice
+from maxlake.lake.routing import Target
 from maxlake.lake.scans import decode
-from maxlake.lake.statistics import bounded_leaves, file_statistics
+from maxlake.lake.statistics import bounded_leaves
 from maxlake.lake.tables import StoredColumn, Table
 from maxlake.protocol.errors import DamageError, ErrorCode
 from maxlake.protocol.types.model import Kind
@@ -140,7 +140,7 @@ def _mergeable(connection: Connection, table: Table) -> dict[int, int]:
             ~deleted,
         )
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def choose(sizes: Sequence[int]) -> Iterator[range]:
@@ -197,9 +197,8 @@ def perform(lake: Lake, merge: Merge, stopped: Callable[[], bool]) -> Merged | N
                 return None
             writer.append(batch)
         writer.end()
-        _check_complete(writer, merge)
         durable.publish([writer.path], within=lake.data)
-        part = _part(writer, str(path), merge, schema)
+        part = _part(writer, str(path), merge)
     except BaseException:
         writer.discard()
         raise
@@ -244,42 +243,23 @@ def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array if array.type == kind else array.cast(kind)
 
 
-def _check_complete(writer: PartWriter, merge: Merge) -> None:
+def _part(writer: PartWriter, path: str, merge: Merge) -> Part:
+    """Return the merged file, the ids of its rows not counted. Raises DamageError if it lacks rows."""
+    first = merge.sources[0].file
+    part = writer.part(path, Target(first.key, first.bucket))
     expected = sum(entry.file.record_count for entry in merge.sources)
-    if writer.record_count != expected:
+    if part.record_count != expected:
         raise DamageError(
             ErrorCode.INTERNAL_SERVER_ERROR,
-            f"the files of a merge should have {expected} rows and have {writer.record_count}",
+            f"the files of a merge should have {expected} rows and have {part.record_count}",
             where=merge.table.full_name,
         )
-
-
-def _part(writer: PartWriter, path: str, merge: Merge, schema: pa.Schema) -> Part:
-    first = merge.sources[0].file
-    raw_size = writer.raw_size
-    if ROW_ID.name in schema.names:
-        raw_size -= writer.record_count * ROW_ID_BYTES
-    return Part(
-        path=path,
-        key=first.key,
-        bucket=first.bucket,
-        record_count=writer.record_count,
-        file_size=writer.path.stat().st_size,
-        footer_size=footer_size(writer.path),
-        raw_size=raw_size,
-        statistics=tuple(
-            statistics
-            for statistics in file_statistics(writer.footer, schema)
-            if statistics.column_id != ROW_ID.field_id
-        ),
-        groups=_groups(writer.footer, raw_size),
+    statistics = tuple(column for column in part.statistics if column.column_id != ROW_ID.field_id)
+    if len(statistics) == len(part.statistics):
+        return part
+    return msgspec.structs.replace(
+        part,
+        raw_size=part.raw_size - ROW_ID_BYTES * part.record_count,
+        groups=tuple((rows, size - ROW_ID_BYTES * rows) for rows, size in part.groups),
+        statistics=statistics,
     )
-
-
-def _groups(footer: pq.FileMetaData, raw_size: int) -> tuple[tuple[int, int], ...]:
-    """Return rows and about the raw bytes of each row group, where there are several."""
-    if footer.num_row_groups == 1:
-        return ()
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    encoded = max(sum(group.total_byte_size for group in groups), 1)
-    return tuple((group.num_rows, raw_size * group.total_byte_size // encoded) for group in groups)

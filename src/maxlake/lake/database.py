@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from maxlake.lake.turns import Turns
@@ -186,6 +187,14 @@ class Database:
         with _typed_errors(), engine.begin() as connection:
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"'))
         return cls(engine, namespace)
+
+    @staticmethod
+    def has_namespace(url: str, namespace: str) -> bool:
+        """Tell whether a PostgreSQL database holds this project."""
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+        schemas = text("SELECT count(*) FROM information_schema.schemata WHERE schema_name = :name")
+        with _typed_errors(), engine.connect() as connection:
+            return connection.execute(schemas, {"name": namespace}).scalar_one() > 0
 
     @property
     def _is_sqlite(self) -> bool:

@@ -75,8 +75,8 @@ def storage_schema(table: Table) -> pa.Schema:
     return pa.schema(fields)
 
 
-class _PartWriter:
-    """One file being written."""
+class PartWriter:
+    """One file being written: it takes batches, ends, is published and becomes a part, or is discarded."""
 
     def __init__(self, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
         self.path = path
@@ -106,6 +106,7 @@ class _PartWriter:
         )
 
     def append(self, batch: pa.RecordBatch) -> None:
+        """Add rows of the file's schema."""
         if batch.num_rows < SHORT_RUN_ROWS:
             self._short.append(batch)
             if len(self._short) == SHORT_RUNS:
@@ -160,11 +161,22 @@ class _PartWriter:
         self.flush()
         self._writer.close()
 
-    @property
-    def footer(self) -> pq.FileMetaData:
-        return self._footers[0]
+    def part(self, path: str, target: Target) -> Part:
+        """Return the finished file as a part."""
+        return Part(
+            path=path,
+            key=target.key,
+            bucket=target.bucket,
+            record_count=sum(rows for rows, _ in self.groups),
+            file_size=self.path.stat().st_size,
+            footer_size=_footer_size(self.path),
+            raw_size=sum(size for _, size in self.groups),
+            groups=tuple(self.groups) if len(self.groups) > 1 else (),
+            statistics=tuple(file_statistics(self._footers[0], self._schema)),
+        )
 
     def discard(self) -> None:
+        """Remove the file, whatever state it is in."""
         if "_writer" in self.__dict__:
             # What is thrown away need not be complete: on a full disk its end cannot be written.
             with suppress(OSError, pa.ArrowException):
@@ -197,7 +209,7 @@ class Upload:
         self._router = Router(table)
         self._gathered: list[pa.RecordBatch] = []
         self._gathered_rows = self._gathered_bytes = 0
-        self._writers: dict[Target, _PartWriter] = {}
+        self._writers: dict[Target, PartWriter] = {}
         self._partitions: set[PartitionKey] = set()
         self._finished = False
         self.record_count = 0
@@ -251,7 +263,7 @@ class Upload:
             if held <= BUFFERED_BYTES:
                 return
 
-    def _open(self, target: Target) -> _PartWriter:
+    def _open(self, target: Target) -> PartWriter:
         self._partitions.add(target.key)
         for found, most, what in (
             (len(self._partitions), MAX_PARTITIONS_PER_WRITE, "partitions"),
@@ -262,7 +274,7 @@ class Upload:
                     f"one upload may write {most} {what}; send the other partitions in another",
                     where=self._table.full_name,
                 )
-        return _PartWriter(self._directory / self._path(target), self._schema, self._bounded)
+        return PartWriter(self._directory / self._path(target), self._schema, self._bounded)
 
     def _path(self, target: Target) -> str:
         directory = hive_path(self._values(target.key))
@@ -279,22 +291,9 @@ class Upload:
         for writer in self._writers.values():
             writer.end()
         durable.publish([writer.path for writer in self._writers.values()], within=self._data)
-        parts = [self._part(target, writer) for target, writer in self._writers.items()]
+        parts = [writer.part(self._path(target), target) for target, writer in self._writers.items()]
         self._finished = True
         return parts
-
-    def _part(self, target: Target, writer: _PartWriter) -> Part:
-        return Part(
-            path=self._path(target),
-            key=target.key,
-            bucket=target.bucket,
-            record_count=sum(rows for rows, _ in writer.groups),
-            file_size=writer.path.stat().st_size,
-            footer_size=_footer_size(writer.path),
-            raw_size=sum(size for _, size in writer.groups),
-            groups=tuple(writer.groups) if len(writer.groups) > 1 else (),
-            statistics=tuple(file_statistics(writer.footer, self._schema)),
-        )
 
     def discard(self) -> None:
         """Remove every file of this upload; for callers who know that no transaction named them."""

@@ -124,6 +124,8 @@ DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
 MIN_SPLIT_SIZE = 1024 * 1024
 #: Bytes DuckDB may use for all filters together: a few batches of the widest rows.
 FILTER_MEMORY = 1024 * 1024 * 1024
+#: Bytes of text a function of a filter makes at a time, of one row or many; values are stored up to 8 MiB.
+MAX_FILTER_TEXT = 64 * 1024 * 1024
 #: Splits of one session: each is an entry of its plan.
 MAX_SPLITS = 100_000
 

@@ -22,6 +22,7 @@ from maxlake.protocol import limits
 from maxlake.server.app import App
 from maxlake.server.http_protocol import HttpProtocol, allow_all_files
 from maxlake.server.keys import KEY_FILE, SECRET_VARIABLE, AccessKey, access_key
+from maxlake.server.maintenance import Maintenance
 from maxlake.server.memory import share_heaps
 from maxlake.service.service import Service, ServiceSettings
 
@@ -76,7 +77,10 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
     key_file = None if os.environ.get(SECRET_VARIABLE) else path
     address = Address(f"http://{_location(listener)}/api", os.getpid(), settings.project, key, key_file)
 
+    maintenance = Maintenance(service, settings.service.maintenance_interval)
+
     def ready() -> None:
+        maintenance.start()
         if settings.ready_file is not None:
             _write_ready_file(settings.ready_file, address)
         announce(address)
@@ -86,10 +90,11 @@ def run(settings: Settings, announce: Callable[[Address], None]) -> None:
         if not stop.is_set():
             ended = _serve(service, key, listener, ready, stop)
     finally:
+        ended = maintenance.stop() and ended
         if ended:
             service.close()
     if not ended:
-        _log.warning("some requests did not end in time; ending without them")
+        _log.warning("some work did not end in time; ending without it")
         logging.shutdown()
         os._exit(0)
 

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,17 +86,13 @@ class Plan:
 
 
 class Watch:
-    """What a run tells its caller, and asks of it. This one hears nothing, and never stops a run."""
+    """Is told how far a run has come; this one does not listen."""
 
     def planned(self, plan: Plan) -> None:
         """Work begins."""
 
     def advanced(self, merge: Merge) -> None:
         """A merge was done, or left."""
-
-    def stopped(self) -> bool:
-        """Whether the run is to end as soon as it can."""
-        return False
 
 
 def survey(project: Project, now: datetime) -> Plan:
@@ -117,12 +113,15 @@ def survey(project: Project, now: datetime) -> Plan:
 def maintain(
     project: Project,
     now: datetime,
-    watch: Watch = Watch(),  # noqa: B008 - has no state
     *,
     merge_seconds: float = math.inf,
+    stopped: Callable[[], bool] = lambda: False,
+    watch: Watch = Watch(),  # noqa: B008 - has no state
 ) -> Report:
-    """Merge small files for at most about ``merge_seconds``, then remove what nobody needs any more.
+    """Merge small files, then remove what nobody needs any more.
 
+    No merge begins after ``merge_seconds``; once ``stopped`` says so, one under way is given up, and nothing
+    else begins.
     What goes wrong with a table is logged and reported, and the others go on. May run in several processes
     at once: what one has done the others leave.
     """
@@ -134,15 +133,15 @@ def maintain(
     merged: list[tuple[Merge, int]] = []
     finished = True
     for merge in plan.merges:
-        if watch.stopped() or time.monotonic() >= end:
+        if stopped() or time.monotonic() >= end:
             finished = False
             break
         with _reported(errors, merge.table.full_name):
-            done = compaction.perform(project.lake, merge, watch.stopped)
+            done = compaction.perform(project.lake, merge, stopped)
             if done is not None:
                 merged.append((merge, done.stored_bytes))
         watch.advanced(merge)
-    if watch.stopped():
+    if stopped():
         return Report(project=project.name, tables=_by_table(merged), errors=tuple(errors), finished=False)
     expired = expiry.expire(project.lake.database, plan.oldest)
     removed = _remove_unneeded(project, now)

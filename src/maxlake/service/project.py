@@ -16,12 +16,13 @@ from maxlake.service.plan_cache import PlanCache
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """What an operator may change. Times in seconds."""
+    """What an operator may change. Times in seconds; ``maintenance_interval`` 0 is never."""
 
     session_lifetime: float = limits.SESSION_LIFETIME
     refresh_grace: float = limits.REFRESH_GRACE
     snapshot_retention: float = limits.SNAPSHOT_RETENTION
     orphan_age: float = limits.ORPHAN_AGE
+    maintenance_interval: float = limits.MAINTENANCE_INTERVAL
 
 
 #: Seconds between two sweeps of a project's ended sessions: each is a short write transaction.

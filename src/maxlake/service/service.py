@@ -17,6 +17,10 @@ from maxlake.service.project import Project, ServiceSettings
 
 #: Who owns what the service creates by itself.
 OWNER = "maxlake"
+#: The catalog of a project, where there is no other database.
+CATALOG_FILE = "lake.sqlite"
+#: The files of a project's tables.
+DATA_DIRECTORY = "data"
 
 __all__ = ["OWNER", "Service", "ServiceSettings", "store"]
 
@@ -72,16 +76,45 @@ class Service:
                 self._projects[key] = self._open(key, directory)
             return self._projects[key]
 
+    def open_projects(self) -> list[Project]:
+        """Return the projects somebody has asked for."""
+        with self._lock:
+            return list(self._projects.values())
+
+    def project_names(self) -> list[str]:
+        """Return the names of all projects, sorted."""
+        return sorted(data.parent.name for data in (self._root / "projects").glob(f"*/{DATA_DIRECTORY}/"))
+
+    def existing_project(self, name: str) -> Project:
+        """Return a project that has a catalog in the database this service uses; makes none.
+
+        Raises ``NoSuchProject``.
+        """
+        key = check_name(name, "project").lower()
+        file = self._directory(key) / CATALOG_FILE
+        if not file.parent.is_dir():
+            raise NotFoundError(ErrorCode.NO_SUCH_PROJECT, f"project {name!r} does not exist")
+        if self._database_url is None:
+            problem = None if file.is_file() else f"is not in {file}; name the database it is in"
+        elif file.exists():
+            problem = f"is in {file}, not in a database of another name"
+        else:
+            there = Database.has_namespace(self._database_url, namespace(key))
+            problem = None if there else "is not in this database"
+        if problem:
+            raise NotFoundError(ErrorCode.NO_SUCH_PROJECT, f"the catalog of project {name!r} {problem}")
+        return self.project(key)
+
     def _open(self, name: str, directory: Path) -> Project:
         if self._database_url:
             database = Database.postgresql(self._database_url, namespace(name))
         else:
-            database = Database.sqlite(directory / "lake.sqlite")
+            database = Database.sqlite(directory / CATALOG_FILE)
         return Project(
             name=name,
             owner=OWNER,
             created_at=datetime.fromtimestamp(directory.stat().st_ctime, UTC),
-            lake=Lake.open(database, directory / "data"),
+            lake=Lake.open(database, directory / DATA_DIRECTORY),
             settings=self._settings,
         )
 
