@@ -439,8 +439,8 @@ TEXTS = {"int": "7", "smallint": "-7", "float": "0.5", "decimal(5,1)": "1.5", "v
 NAMES = ["a", "b", "c"]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("examples", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.slow)])
 def test_any_changes_between_commits(examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader) -> None:
     @given(st.data())
     @settings(max_examples=examples, phases=PHASES, deadline=None)
