@@ -15,6 +15,7 @@ import pyarrow.types as pat
 from duckdb import CaseExpression, ConstantExpression, Expression, FunctionExpression, SQLExpression
 
 from maxlake.lake.filters.duckdb_engine import compute, type_name
+from maxlake.lake.filters.growth import bounded
 from maxlake.lake.filters.kernels import as_array, like_input, where
 
 _NUMBER_TEXT = r"\A[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
@@ -131,8 +132,11 @@ FUNCTIONS: dict[str, Callable[..., Expression]] = {
 
 
 def call(name: str, *inputs: Any) -> Any:
-    """Compute a function of :data:`FUNCTIONS` over Arrow values."""
-    return compute(FUNCTIONS[name], inputs)
+    """Compute a function of :data:`FUNCTIONS` over Arrow values.
+
+    Raises :class:`TooMuchTextError` for more rows than fit together; a text too long for one is NULL.
+    """
+    return compute(FUNCTIONS[name], bounded(name, inputs))
 
 
 def add_months(start: Any, months: Any) -> Any:

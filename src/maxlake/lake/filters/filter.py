@@ -11,6 +11,7 @@ import pyarrow.types as pat
 
 from maxlake.lake.filters.bounds import Bounds
 from maxlake.lake.filters.evaluation import Program, compile_expression
+from maxlake.lake.filters.growth import TooMuchTextError
 from maxlake.lake.filters.kernels import as_array
 from maxlake.lake.filters.pruning import judge
 from maxlake.protocol.predicates.tree import ColumnValue, Expression, columns, conjuncts
@@ -102,8 +103,18 @@ def _all_of(programs: Sequence[Program], batch: pa.RecordBatch) -> pa.BooleanArr
             break
         if program.duckdb:
             rows = batch.select(list(program.columns)).filter(wanted)
-            true = as_array(pc.fill_null(program.run(rows), False), rows.num_rows)
-            wanted = pc.replace_with_mask(wanted, wanted, true)
+            wanted = pc.replace_with_mask(wanted, wanted, _true_rows(program, rows))
         else:
             wanted = pc.and_(wanted, pc.fill_null(program.run(batch), False))
     return wanted
+
+
+def _true_rows(program: Program, rows: pa.RecordBatch) -> pa.BooleanArray:
+    """Run a condition over all rows at once, or half by half if that is too much."""
+    try:
+        return as_array(pc.fill_null(program.run(rows), False), rows.num_rows)
+    except TooMuchTextError:
+        half = rows.num_rows // 2
+        return pa.concat_arrays(
+            [_true_rows(program, rows.slice(0, half)), _true_rows(program, rows.slice(half))]
+        )
