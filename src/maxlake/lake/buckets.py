@@ -17,10 +17,10 @@ from maxlake.protocol.types.model import Char, Decimal, Kind, OdpsType, Simple, 
 
 # The definition below is part of the format at rest: files say which bucket they hold, so none of these
 # numbers may ever change.
-_STEP = pa.scalar(0x9E3779B97F4A7C15, pa.uint64())
-_FIRST_FACTOR = pa.scalar(0xBF58476D1CE4E5B9, pa.uint64())
-_SECOND_FACTOR = pa.scalar(0x94D049BB133111EB, pa.uint64())
-_NULL = pa.scalar(0xD6E8FEB86659FD93, pa.uint64())
+_STEP = 0x9E3779B97F4A7C15
+_FIRST_FACTOR = 0xBF58476D1CE4E5B9
+_SECOND_FACTOR = 0x94D049BB133111EB
+_NULL = 0xD6E8FEB86659FD93
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 #: Holds every decimal that can be stored: at most 38 digits before the point and 38 after it.
 _WIDEST_DECIMAL = pa.decimal256(76, 38)
@@ -90,21 +90,25 @@ def bucket_numbers(batch: pa.RecordBatch, columns: Sequence[str], buckets: int) 
 
     Raises ``InvalidArgument`` for a column whose type :func:`check_clustering` refuses.
     """
-    mixed: pa.Scalar | pa.Array = pa.scalar(0, pa.uint64())
+    mixed: pa.Scalar | pa.Array = _word(0)
     for name in columns:
-        words = pc.fill_null(_words(batch.column(name), name), _NULL)
-        mixed = _mix(pc.bit_wise_xor(pc.add(mixed, _STEP), words))
-    scaled = pc.multiply(_shifted(mixed, 32), pa.scalar(buckets, pa.uint64()))
+        words = pc.fill_null(_words(batch.column(name), name), _word(_NULL))
+        mixed = _mix(pc.bit_wise_xor(pc.add(mixed, _word(_STEP)), words))
+    scaled = pc.multiply(_shifted(mixed, 32), _word(buckets))
     return _shifted(scaled, 32).cast(pa.int32())
 
 
+def _word(value: int) -> pa.Scalar:
+    return pa.scalar(value, pa.uint64())
+
+
 def _shifted(words: pa.Array, bits: int) -> pa.Array:
-    return pc.shift_right(words, pa.scalar(bits, pa.uint64()))
+    return pc.shift_right(words, _word(bits))
 
 
 def _mix(words: pa.Array) -> pa.Array:
-    words = pc.multiply(pc.bit_wise_xor(words, _shifted(words, 30)), _FIRST_FACTOR)
-    words = pc.multiply(pc.bit_wise_xor(words, _shifted(words, 27)), _SECOND_FACTOR)
+    words = pc.multiply(pc.bit_wise_xor(words, _shifted(words, 30)), _word(_FIRST_FACTOR))
+    words = pc.multiply(pc.bit_wise_xor(words, _shifted(words, 27)), _word(_SECOND_FACTOR))
     return pc.bit_wise_xor(words, _shifted(words, 31))
 
 
@@ -118,7 +122,7 @@ def _words(values: pa.Array, name: str) -> pa.Array:
     if pat.is_date32(t):
         return values.view(pa.int32()).cast(pa.int64()).view(pa.uint64())
     if pat.is_timestamp(t):
-        return pc.multiply(values.view(pa.uint64()), pa.scalar(_NANOSECONDS[t.unit], pa.uint64()))
+        return pc.multiply(values.view(pa.uint64()), _word(_NANOSECONDS[t.unit]))
     if pat.is_string(t):
         return _checksums(values)
     if pat.is_decimal(t):
