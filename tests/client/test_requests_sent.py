@@ -10,6 +10,7 @@ import pytest
 from maxlake.client import (
     ArrowOptions,
     Compression,
+    DataFormat,
     IncrementalReadOptions,
     SplitOptions,
 )
@@ -136,3 +137,10 @@ def test_an_endpoint_that_ends_in_api() -> None:
         client.create_read_session()
         same_request(server.last, request)
         assert server.last.path == "/api/api/storage/v2"
+
+
+def test_options_given_as_none_are_the_defaults() -> None:
+    nothing = {"split_mode": None, "split_unit": None, "split_number": None, "cross_partition": None}
+    assert SplitOptions(**nothing) == SplitOptions()
+    assert ArrowOptions(timestamp_unit=None, date_time_unit=None) == ArrowOptions()
+    assert DataFormat(type=None, version=None) == DataFormat()

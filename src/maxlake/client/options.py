@@ -10,7 +10,16 @@ from maxlake.client import enums
 from maxlake.protocol.limits import DEFAULT_SPLIT_SIZE
 
 
-class SplitOptions(msgspec.Struct, kw_only=True, rename="pascal"):
+class _Options(msgspec.Struct, kw_only=True, rename="pascal"):
+    """Options whose ``None`` means the default, as in PyODPS 0.13.0."""
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            if getattr(self, field.name) is None:
+                setattr(self, field.name, field.default)
+
+
+class SplitOptions(_Options):
     """How a read session is cut into splits (wire.md §4.1).
 
     ``split_number`` is bytes per split for ``SIZE`` (default 256 MiB), the number of splits for
@@ -19,22 +28,24 @@ class SplitOptions(msgspec.Struct, kw_only=True, rename="pascal"):
 
     SplitMode: ClassVar[type[enums.SplitMode]] = enums.SplitMode
 
-    split_mode: enums.SplitMode | str = enums.SplitMode.SIZE
-    split_unit: str = "ByteSize"
-    split_number: int = DEFAULT_SPLIT_SIZE
-    cross_partition: bool = True
+    split_mode: enums.SplitMode | str | None = enums.SplitMode.SIZE
+    split_unit: str | None = "ByteSize"
+    split_number: int | None = DEFAULT_SPLIT_SIZE
+    cross_partition: bool | None = True
 
 
-class ArrowOptions(msgspec.Struct, kw_only=True, rename="pascal"):
+class ArrowOptions(_Options):
     """Units of TIMESTAMP (default nano) and DATETIME (default milli) columns in Arrow."""
 
     TimestampUnit: ClassVar[type[enums.TimeUnit]] = enums.TimeUnit
 
-    timestamp_unit: enums.TimeUnit | str = enums.TimeUnit.NANO
-    date_time_unit: enums.TimeUnit | str = msgspec.field(default=enums.TimeUnit.MILLI, name="DatetimeUnit")
+    timestamp_unit: enums.TimeUnit | str | None = enums.TimeUnit.NANO
+    date_time_unit: enums.TimeUnit | str | None = msgspec.field(
+        default=enums.TimeUnit.MILLI, name="DatetimeUnit"
+    )
 
 
-class DataFormat(msgspec.Struct, kw_only=True, rename="pascal"):
+class DataFormat(_Options):
     """A format of row data; Arrow V5 is the only one there is."""
 
     type: str | None = "Arrow"
