@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -49,8 +50,8 @@ SCATTERED = 200
 LATE = 0.95
 PREVIEW_LIMITS = (10, 1000)
 #: First calls after a start of the server, at most: each costs a start.
-COLD_STARTS = 3
-WIDTH = 110
+COLD_STARTS = 2
+WIDTH = 150
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def built(root: Path, row_count: int, seed: int) -> tuple[Service, dict[str, Any
 
 def predicates(table: BenchTable) -> Iterator[tuple[str, str]]:
     yield "", ""
-    yield ", 1 % left", table.predicate
+    yield ", 1 %", table.predicate
 
 
 def session_cases(site: Site) -> Iterator[Case]:
@@ -213,7 +214,7 @@ def scan_cases(site: Site) -> Iterator[Case]:
                 DATASET: lambda s=streams, e=expression: dataset_rows(table, e, threads=s > 1),
             }
             contenders = {name: checked(count, expected) for name, count in checks.items()}
-            yield Case(SCAN, f"{what}, {streams} thread{'s' * (streams > 1)}", 2, contenders)
+            yield Case(SCAN, f"{what}, {streams} split{'s' * (streams > 1)}", 2, contenders)
 
 
 def checked(count: Callable[[], int], expected: int) -> Call:
@@ -284,7 +285,7 @@ def preview_cases(site: Site) -> Iterator[Case]:
             yield Case(
                 PREVIEW,
                 f"{label}, {limit} rows",
-                10,
+                5,
                 {name: checked(count, limit) for name, count in contenders.items()},
             )
 
@@ -341,33 +342,42 @@ def measured(root: Path, row_count: int, seed: int, rounds: int, groups: list[st
 
 
 def table_of(lines: list[Line]) -> Table:
-    table = Table(title="ms of a call; its time in times that of maxlake; CPU ms and KB read of a call")
-    for name in ("", "case", "by"):
+    """Return the lines as a table, one row a case, in Markdown: README.md holds it as it is printed."""
+    table = Table(title="ms, CPU ms and KB read of a call", box=box.MARKDOWN)
+    for name in ("", "case"):
         table.add_column(name)
-    for name in ("p50", "p95", "/ maxlake", "CPU ms", "read KB"):
+    numbers = ("p50", "p95", "service", "peer", "/ peer", "CPU", "service CPU", "peer CPU", "KB", "peer KB")
+    for name in numbers:
         table.add_column(name, justify="right")
-    previous = ("", "")
-    for line in lines:
-        case = (line.group, line.case)
-        if line.group != previous[0]:
-            table.add_section()
+    for group, case in dict.fromkeys((line.group, line.case) for line in lines):
+        by = {line.contender: line for line in lines if (line.group, line.case) == (group, case)}
+        ours, service = by.pop(HTTP), by.pop(SERVICE, None)
+        peer = next(iter(by.values()), None)
         table.add_row(
-            line.group if line.group != previous[0] else "",
-            line.case if case != previous else "",
-            line.contender,
-            f"{line.p50 * 1000:,.1f}",
-            f"{line.p95 * 1000:,.1f}",
-            f"{line.ratio:.2f}",
-            f"{line.cpu * 1000:,.1f}" if line.group != COLD else "",
-            f"{line.read / 1000:,.0f}" if line.group != COLD else "",
+            group,
+            case,
+            _thousand(ours.p50),
+            _thousand(ours.p95),
+            _thousand(service and service.p50),
+            _thousand(peer and peer.p50),
+            f"{peer.ratio:.2f}" if peer else "",
+            _thousand(ours.cpu),
+            _thousand(service and service.cpu),
+            _thousand(peer and peer.cpu),
+            f"{ours.read / 1000:,.0f}" if group != COLD else "",
+            f"{peer.read / 1000:,.0f}" if peer else "",
         )
-        previous = case
     return table
+
+
+def _thousand(value: float | None) -> str:
+    """Return a thousand times as much, nothing for what was not measured."""
+    return f"{value * 1000:,.1f}" if value else ""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reads", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--rows", type=int, default=2_000_000, help="rows of the large table (143 bytes each)"
     )
