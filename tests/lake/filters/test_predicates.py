@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from maxlake.lake.filters import Filter, duckdb_engine, duckdb_functions, functions
+from maxlake.lake.filters import Bounds, Filter, duckdb_engine, duckdb_functions, functions
 from maxlake.protocol.errors import BadRequestError, BusyError, ErrorCode, InternalError
 from maxlake.protocol.predicates import tree
 from maxlake.protocol.predicates.parse import parse_predicate
@@ -81,6 +81,23 @@ def test_dictionaries_and_large_texts_will_do() -> None:
 def test_random_conditions_mean_what_python_says(condition: tuple[str, Meaning]) -> None:
     text, meaning = condition
     assert Filter(parsed(text)).mask(BATCH).to_pylist() == wanted(meaning, ROWS)
+
+
+def test_nan_as_a_constant_is_found_with_any_of_its_bits() -> None:
+    """No text says NaN, but a folded constant may be it; Arrow's own IN tells NaN from NaN by their bits."""
+    double = next(c.type for c in COLUMNS if c.name == "d")
+    bits = pa.array([0x7FF8000000000001, 0xFFF8000000000000, 0x3FF0000000000000, None], pa.uint64())
+    rows = pa.record_batch({"d": bits.view(pa.float64())})
+    column, nan = tree.ColumnValue("d", double), tree.Literal(float("nan"), double)
+    for node, expected in [
+        (tree.In(column, (nan, tree.Literal(7.0, double))), [True, True, False, False]),
+        (tree.Comparison(tree.Comparator.EQUAL, column, nan), [True, True, False, False]),
+        (tree.Comparison(tree.Comparator.LESS, column, nan), [False, False, True, False]),
+        (tree.Not(tree.In(column, (nan,))), [False, False, True, False]),
+    ]:
+        condition = Filter(node)
+        assert condition.mask(rows).to_pylist() == expected
+        assert condition.may_match({"d": Bounds(null_count=1, value_count=3)})
 
 
 # -- which engine ------------------------------------------------------------------------------------
