@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +14,8 @@ from maxlake.testing import LocalServer
 from tests.clients.environments import start_in_client
 
 SCRIPTS = Path(__file__).parent / "scripts"
+#: Our command line; a client's process has none of this one's environment.
+_OURS = ["env", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", sys.executable, "-m", "maxlake.cli"]
 
 
 def behaviours(*scripts: str) -> list[tuple[str, str]]:
@@ -28,6 +32,12 @@ def behaviours(*scripts: str) -> list[tuple[str, str]]:
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "behaviour"
         for variant in [ast.literal_eval(argument) for argument in decorator.args] or [""]
     ]
+
+
+def reads(variant: str = "") -> list[tuple[str, str]]:
+    """What every client reads: all behaviours of the modules `reads_*`, for one variant of a client."""
+    scripts = sorted(path.name for path in SCRIPTS.glob("reads_*.py"))
+    return [(name, variant) for name, _ in behaviours(*scripts)]
 
 
 def label(behaviour: tuple[str, str]) -> str:
@@ -74,4 +84,5 @@ def _address(server: LocalServer) -> dict[str, object]:
         "access_id": server.access_id,
         "secret": server.secret,
         "project": server.project,
+        "maintenance": [*_OURS, "maintain", "--root", str(server.root)],
     }

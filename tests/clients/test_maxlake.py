@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.clients.environments import MAXLAKE
-from tests.clients.real_client import RealClient, behaviours, label
+from tests.clients.real_client import RealClient, behaviours, label, reads
 
 pytestmark = pytest.mark.client
 
 
-@pytest.mark.parametrize("behaviour", behaviours("v2_writing.py", "v2_reading.py", "v2_access.py"), ids=label)
+@pytest.mark.parametrize(
+    "behaviour", [*behaviours("v2_writing.py", "v2_reading.py", "v2_access.py"), *reads()], ids=label
+)
 def test_maxlake(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
     real_client(MAXLAKE, "storage_api_v2.py").show(behaviour)

@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.real_client import RealClient, behaviours, label
+from tests.clients.real_client import RealClient, behaviours, label, reads
 
 pytestmark = pytest.mark.client
 
 
-@pytest.mark.parametrize("behaviour", behaviours("ms_writing.py", "ms_reading.py", "rest.py"), ids=label)
+@pytest.mark.parametrize(
+    "behaviour",
+    [*behaviours("ms_writing.py", "ms_reading.py", "rest.py"), *reads("2"), *reads("3")],
+    ids=label,
+)
 def test_pyodps_0_13_2(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
     real_client("0.13.2", "maxstorage.py").show(behaviour)

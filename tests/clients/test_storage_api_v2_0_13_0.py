@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.real_client import RealClient, behaviours, label
+from tests.clients.real_client import RealClient, behaviours, label, reads
 
 pytestmark = pytest.mark.client
 
 
 @pytest.mark.parametrize(
-    "behaviour", behaviours("v2_writing.py", "v2_reading.py", "v2_access.py", "rest.py"), ids=label
+    "behaviour",
+    [*behaviours("v2_writing.py", "v2_reading.py", "v2_access.py", "rest.py"), *reads()],
+    ids=label,
 )
 def test_pyodps_0_13_0(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
     real_client("0.13.0", "storage_api_v2.py").show(behaviour)

@@ -1,25 +1,33 @@
 """Behaviours of a real client, run one at a time as the tests ask for them.
 
+Those that every client has are written once, in the `reads_*` modules, in terms of `tables.Table`.
+
 The process is given the servers' addresses as JSON in its first argument. Each line of its standard input
 is `["name", "variant"]`; it answers each with a line of JSON, `{"error": null}` or the traceback.
 """
 
 import json
+import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
 
-from odps import ODPS
+from odps import ODPS, errors
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server and the key it knows."""
+    """A server, the key it knows, and the command that does its maintenance at once."""
 
     endpoint: str
     access_id: str
     secret: str
     project: str
+    maintenance: list
+
+    def maintain(self, *options):
+        """Merge small files and remove what nobody needs, beside the running server."""
+        subprocess.run([*self.maintenance, *options], check=True, timeout=60, stdout=sys.stderr)
 
     def odps(self, project=None, *, secret=None, **options):
         return ODPS(
@@ -36,6 +44,11 @@ class Context:
     variant: str
     server: Server
     short_lived: Server
+    tables: type
+
+    def made(self, columns="id bigint, name string", partitions="pt string", clause="", short_lived=False):
+        """Create the behaviour's table; return it as a `tables.Table` of the client."""
+        return self.tables.made(self, columns, partitions, clause, short_lived)
 
     @property
     def table(self):
@@ -77,14 +90,21 @@ def refused(error_class, call, *, code=None, mention=""):
     raise AssertionError(f"no {error_class.__name__}, but {result!r}")
 
 
-def serve(client):
+def failed(call, code, mention="", status=400):
+    """Assert that the service refuses `call`: the class `odps.errors` has for the code, code and status."""
+    error = refused(getattr(errors, code, errors.ODPSError), call, code=code, mention=mention)
+    same(error.status_code, status)
+    assert error.request_id
+
+
+def serve(client, tables):
     """Answer requests until standard input ends."""
     servers = {name: Server(**address) for name, address in json.loads(sys.argv[1]).items()}
     answers, sys.stdout = sys.stdout, sys.stderr  # clients print
     for line in sys.stdin:
         name, variant = json.loads(line)
         try:
-            _KNOWN[name](Context(client, name, variant, servers["server"], servers["short_lived"]))
+            _KNOWN[name](Context(client, name, variant, servers["server"], servers["short_lived"], tables))
             error = None
         except Exception:  # noqa: BLE001 - reported to the test
             error = traceback.format_exc()

@@ -148,6 +148,47 @@ STRUCTS = (
 VARIANTS = (TypedColumn("c_variant", "variant", pa.string(), ('{"a":1}', "[1,2]", '"text"')),)
 
 
+#: What ArrowOptions call units: their name in Arrow and how many make a second.
+UNITS = {"second": ("s", 1), "milli": ("ms", 10**3), "micro": ("us", 10**6), "nano": ("ns", NS)}
+
+
+def in_units(column, timestamp, datetime):
+    """The column as it must be read in these units: what is finer is cut toward the past (types.md §2)."""
+    units = {"ns": (NS, *UNITS[timestamp]), "ms": (1000, *UNITS[datetime])}
+    arrow = _unit_type(column.arrow, units)
+    return TypedColumn(
+        column.name, column.odps, arrow, tuple(_unit_value(v, column.arrow, units) for v in column.values)
+    )
+
+
+def _unit_type(arrow, units):
+    if pa.types.is_timestamp(arrow):
+        return pa.timestamp(units[arrow.unit][1])
+    if pa.types.is_list(arrow):
+        return pa.list_(_unit_type(arrow.value_type, units))
+    if pa.types.is_map(arrow):
+        return pa.map_(_unit_type(arrow.key_type, units), _unit_type(arrow.item_type, units))
+    if pa.types.is_struct(arrow):
+        return pa.struct([(field.name, _unit_type(field.type, units)) for field in arrow])
+    return arrow
+
+
+def _unit_value(value, arrow, units):
+    if value is None:
+        return None
+    if pa.types.is_timestamp(arrow):
+        per_second, _, wanted = units[arrow.unit]
+        return value * wanted // per_second
+    if pa.types.is_list(arrow):
+        return [_unit_value(each, arrow.value_type, units) for each in value]
+    if pa.types.is_map(arrow):
+        kinds = (arrow.key_type, arrow.item_type)
+        return [tuple(map(_unit_value, pair, kinds, (units, units))) for pair in value]
+    if pa.types.is_struct(arrow):
+        return {field.name: _unit_value(value[field.name], field.type, units) for field in arrow}
+    return value
+
+
 def declaration(columns):
     """The columns as `create_table` takes them; `id` comes first."""
     return ", ".join(["id bigint", *(f"{column.name} {column.odps}" for column in columns)])

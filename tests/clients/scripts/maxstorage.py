@@ -2,8 +2,10 @@
 
 import ms_reading  # noqa: F401 - registers its behaviours
 import ms_writing  # noqa: F401 - registers its behaviours
+import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours
 from behaviours import serve
+from ms_tables import MsTable
 
 if __name__ == "__main__":
-    serve("ms")
+    serve("ms", MsTable)

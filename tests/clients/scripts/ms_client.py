@@ -14,10 +14,10 @@ COLUMNS = every_type.SCALARS + every_type.LISTS + every_type.STRUCTS + every_typ
 Algorithm = CompressOption.CompressAlgorithm
 
 
-def client_of(context, server=None):
+def client_of(context, server=None, odps=None):
     """A client with the API version of the behaviour's variant; 2 by default, as PyODPS."""
     api_version = context.variant.partition("_")[0] or "2"
-    return MaxStorageClient((server or context.server).odps(), api_version=api_version)
+    return MaxStorageClient(odps or (server or context.server).odps(), api_version=api_version)
 
 
 def made(context, columns="id bigint, name string", partitions="pt string", server=None):
@@ -25,14 +25,6 @@ def made(context, columns="id bigint, name string", partitions="pt string", serv
     odps = (server or context.server).odps()
     table = odps.create_table(context.table, (columns, partitions) if partitions else columns)
     return client_of(context, server), table
-
-
-def batch(start, count, **partition):
-    ids = range(start, start + count)
-    columns = {"id": pa.array(ids, pa.int64()), "name": pa.array([f"n{number}" for number in ids])}
-    return pa.RecordBatch.from_pydict(
-        {**columns, **{name: pa.array([value] * count) for name, value in partition.items()}}
-    )
 
 
 def upload(session, stream_id, *batches, **how):
@@ -64,10 +56,6 @@ def read(client, table, *, how=None, **request):
     got = pa.concat_tables(parts)
     same(session.record_count, got.num_rows)
     return got
-
-
-def ids(table):
-    return sorted(table.column("id").to_pylist())
 
 
 def failed(call, code, status, mention=""):

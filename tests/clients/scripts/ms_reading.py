@@ -4,53 +4,16 @@ import time
 
 import pyarrow as pa
 from behaviours import behaviour, refused, same
-from ms_client import batch, client_of, drained, failed, ids, made, read, upload, write
+from ms_client import client_of, drained, failed, made, read, upload, write
 from odps.maxstorage import (
-    IndexedInputSplit,
     MaxStorageClient,
     RowRangeInputSplit,
     SplitMode,
     SplitOptions,
-    TimestampUnit,
 )
+from tables import batch, ids
 
 from odps import errors
-
-
-@behaviour("2", "3")
-def preview(context):
-    client, table = made(context)
-    write(client, table, batch(0, 1500, pt="a"), batch(5000, 10, pt="b"))
-    same(drained(client.preview_table(table)).num_rows, 1000)
-    got = drained(client.preview_table(table, limit=7))
-    same((got.num_rows, got.schema.names), (7, ["id", "name", "pt"]))
-    got = drained(client.preview_table(table, limit=100, partition_spec="pt=b", columns=["pt", "id"]))
-    same(got.schema.names, ["pt", "id"])
-    same((ids(got), set(got.column("pt").to_pylist())), (list(range(5000, 5010)), {"b"}))
-    failed(lambda: client.preview_table(table, columns=["nobody"]), "InvalidArgument", 400, mention="nobody")
-
-
-@behaviour("2", "3")
-def size_splits(context):
-    client, table = made(context)
-    text = pa.array(["x" * 100] * 10_000)
-    for number in range(6):
-        rows = {"id": pa.array(range(number * 10_000, (number + 1) * 10_000), pa.int64()), "name": text}
-        write(client, table, pa.RecordBatch.from_pydict(rows), partition_spec=f"pt={number % 2}")
-    for crossing in (True, False):
-        small = SplitOptions(split_number=1024 * 1024, cross_partition=crossing)
-        session = client.create_table_read_session(table, split_options=small)
-        assert len(session.splits) > 2, session.splits
-        same({type(split) for split in session.splits}, {IndexedInputSplit})
-        parts = [drained(session.open_arrow_reader(split)) for split in session.splits]
-        same(ids(pa.concat_tables(parts)), list(range(60_000)))
-        if not crossing:
-            same({len(set(part.column("pt").to_pylist())) for part in parts}, {1})
-    stats = session.session_stats
-    same(stats.estimated_row_count, 60_000)
-    assert stats.estimated_size > 6_000_000, stats
-    beyond = IndexedInputSplit(session.id, len(session.splits))
-    failed(lambda: session.open_arrow_reader(beyond), "InvalidArgument", 400)
 
 
 @behaviour("2", "3")
@@ -75,64 +38,6 @@ def row_offset_splits(context):
     same(got(100, 10, skip_row_num=4, compress_algo="zstd"), whole[104:110])
     again = client.create_table_read_session(table, session_id=session.id)
     same([(split.offset, split.length) for split in again.splits], [(0, 1500)])
-
-
-@behaviour("2", "3")
-def batch_sizes(context):
-    client, table = made(context)
-    write(client, table, batch(0, 1000, pt="a"))
-    session = client.create_table_read_session(table)
-
-    def sizes(**limits):
-        return [each.num_rows for each in session.open_arrow_reader(session.splits[0], **limits)]
-
-    got = sizes(max_batch_rows=300)
-    assert max(got) <= 300, got
-    same(sum(got), 1000)
-    got = sizes(max_batch_raw_size=500, compress_algo="lz4")
-    same(sum(got), 1000)
-    assert max(got) < 100, got
-    same(sum(sizes(skip_row_num=990)), 10)
-    failed(lambda: sizes(max_batch_rows=0), "InvalidArgument", 400)
-
-
-@behaviour("2", "3")
-def chosen_columns(context):
-    client, table = made(context, "a bigint, b string, id bigint", "p string, q string")
-    rows = {"a": pa.array([1], pa.int64()), "b": ["x"], "id": pa.array([7], pa.int64())}
-    write(client, table, pa.RecordBatch.from_pydict(rows), partition_spec="p=1,q=2")
-    got = read(client, table, columns=["id", "B"])
-    same(got.to_pydict(), {"b": ["x"], "id": [7], "p": ["1"], "q": ["2"]})
-    got = read(client, table, columns=["a"], partition_columns=["q"])
-    same(got.to_pydict(), {"a": [1], "q": ["2"]})
-    session = client.create_table_read_session(table)
-    split = session.splits[0]
-    same([each.name for each in session.table_schema.columns], ["a", "b", "id", "p", "q"])
-    same(session.arrow_schema.names, ["a", "b", "id", "p", "q"])
-
-    def names(columns, **how):
-        return drained(session.open_arrow_reader(split, data_columns=columns, **how)).schema.names
-
-    same(names(["q", "id", "a"]), ["q", "id", "a"])
-    same(names(["id", "a"], data_columns_unordered=True), ["a", "id"])
-    failed(lambda: names(["nobody"]), "InvalidArgument", 400, mention="nobody")
-    unknown = lambda: client.create_table_read_session(table, columns=["nobody"])  # noqa: E731
-    failed(unknown, "InvalidArgument", 400, mention="nobody")
-
-
-@behaviour("2", "3")
-def units_as_asked(context):
-    client, table = made(context, "id bigint, a timestamp, b datetime")
-    rows = {
-        "id": pa.array([1], pa.int64()),
-        "a": pa.array([1_700_000_000_123_456_789], pa.timestamp("ns")),
-        "b": pa.array([1_700_000_000_123], pa.timestamp("ms")),
-    }
-    write(client, table, pa.RecordBatch.from_pydict(rows), partition_spec="pt=a")
-    for unit, name in ((TimestampUnit.SECOND, "s"), (TimestampUnit.MICRO, "us")):
-        asked = {"TimestampUnit": unit.value, "DatetimeUnit": unit.value}
-        got = read(client, table, arrow_options=asked)
-        same({got.schema.field(column).type for column in "ab"}, {pa.timestamp(name)})
 
 
 @behaviour("2", "3")
@@ -201,3 +106,44 @@ def table_of_a_schema(context):
     same(ids(read(client, "t")), [0, 1, 2])
     elsewhere = client_of(context)
     failed(lambda: elsewhere.create_table_read_session("t"), "NoSuchTable", 404)
+
+
+@behaviour("2", "3")
+def modes_the_client_refuses(context):
+    """The service makes the session; the client does not go on."""
+    client, table = made(context)
+    write(client, table, batch(0, 10, pt="a"))
+    parallel = SplitOptions(split_mode=SplitMode.PARALLELISM, split_number=4)
+    asking = lambda: client.create_table_read_session(table, split_options=parallel)  # noqa: E731
+    refused(NotImplementedError, asking, mention="PARALLELISM")
+    # Before it finds out that it cannot, it must be told that the table has no buckets.
+    bucket = SplitOptions(split_mode=SplitMode.BUCKET)
+    failed(
+        lambda: client.create_table_read_session(table, split_options=bucket), "InvalidArgument", 400,
+        mention="CLUSTERED",
+    )  # fmt: skip
+
+
+@behaviour("2", "3")
+def columns_in_any_order(context):
+    table = context.made("a bigint, b string, id bigint")
+    rows = {"a": pa.array([1], pa.int64()), "b": ["x"], "id": pa.array([7], pa.int64())}
+    table.write(pa.RecordBatch.from_pydict(rows), partition="pt=p")
+    session = table.session()
+    same(session.session.arrow_schema.names, ["a", "b", "id", "pt"])
+    for names, unordered in ((["pt", "id", "a"], ["a", "id", "pt"]), (["b"], ["b"])):
+        same(session.rows(0, columns=names).schema.names, names)
+        got = session.rows(0, columns=names, unordered=True)
+        same((got.schema.names, got.to_pylist()), (unordered, session.rows(0, columns=unordered).to_pylist()))
+
+
+@behaviour("2", "3")
+def compressed_ranges(context):
+    """What a read addresses does not depend on how its rows travel."""
+    table = context.made()
+    table.write(batch(0, 5000), partition="pt=a")
+    session = table.session(where="id <> 77")
+    for address, how in ((0, {}), ((100, 3000), {"skip": 10, "batch_rows": 999, "columns": ("name", "id")})):
+        plain = session.rows(address, **how)
+        for codec in ("zstd", "lz4"):
+            same(session.rows(address, codec=codec, **how).to_pydict(), plain.to_pydict())

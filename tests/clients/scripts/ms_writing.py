@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 from behaviours import behaviour, same
 from every_type import TypedColumn, check_equal
-from ms_client import COLUMNS, Algorithm, batch, failed, ids, made, read, upload, write
+from ms_client import COLUMNS, Algorithm, failed, made, read, upload, write
 from odps.maxstorage import SplitMode, SplitOptions
 from odps.tunnel import CompressOption
+from tables import batch, ids
 
 from odps import options
 

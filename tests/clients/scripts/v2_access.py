@@ -3,7 +3,8 @@
 import time
 
 from behaviours import behaviour, refused, same
-from v2_client import PARALLELISM, batch, drained, ids, made, read, tunnel_of, upload, write
+from tables import batch, ids
+from v2_client import PARALLELISM, drained, made, read, tunnel_of, upload, write
 
 from odps import errors
 from odps.apis.storage_api_v2 import SessionStatus, SplitOptions, StorageApiArrowClient
@@ -100,11 +101,7 @@ def session_of_another_table(context):
 @behaviour()
 def what_is_not_served_says_so(context):
     client = made(context)
-    bucket = SplitOptions(split_mode=SplitOptions.SplitMode.BUCKET, split_number=2)
     too_many = SplitOptions(split_mode=PARALLELISM, split_number=10**9)
-    refused(
-        errors.InvalidArgument, lambda: client.create_read_session(split_options=bucket), mention="Bucket"
-    )
     refused(errors.InvalidArgument, lambda: client.create_read_session(split_options=too_many))
     session = client.create_write_session("pt=a").session_id
     for stream_id in ("a/b", "x" * 1000):

@@ -23,14 +23,6 @@ def made(context, columns="id bigint, name string", partitions="pt string", serv
     return StorageApiArrowClient(odps, table)
 
 
-def batch(start, count, **partition):
-    ids = range(start, start + count)
-    columns = {"id": pa.array(ids, pa.int64()), "name": pa.array([f"n{number}" for number in ids])}
-    return pa.RecordBatch.from_pydict(
-        {**columns, **{name: pa.array([value] * count) for name, value in partition.items()}}
-    )
-
-
 def upload(client, session_id, stream_id, *batches, version=0, compression=None, count=0):
     """Create a stream, upload the batches in one request, close it; return the closing answer."""
     client.create_write_stream(session_id, stream_id=stream_id, stream_version=version)
@@ -77,10 +69,6 @@ def read(client, compression=None, **request):
     table = pa.concat_tables([part for part in parts if part.num_rows] or [NO_ROWS])
     same(session.record_count, table.num_rows)
     return table
-
-
-def ids(table):
-    return sorted(table.column("id").to_pylist())
 
 
 def send_failed(context, client, session):

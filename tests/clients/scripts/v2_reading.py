@@ -4,35 +4,11 @@ import time
 
 import pyarrow as pa
 from behaviours import behaviour, refused, same
-from v2_client import PARALLELISM, ROW_OFFSET, batch, drained, ids, made, read, write
+from tables import Split, batch, ids, listed
+from v2_client import PARALLELISM, ROW_OFFSET, drained, made, read, write
 
 from odps import errors
-from odps.apis.storage_api_v2 import ArrowOptions, SessionStatus, SplitOptions
-
-
-@behaviour()
-def units_as_asked(context):
-    client = made(context, "id bigint, a timestamp, b datetime, c timestamp_ntz")
-    nano = 1_700_000_000_123_456_789
-    rows = {
-        "id": pa.array([1], pa.int64()),
-        "a": pa.array([nano], pa.timestamp("ns")),
-        "b": pa.array([nano // 10**6], pa.timestamp("ms")),
-        "c": pa.array([-nano], pa.timestamp("ns")),
-    }
-    write(client, pa.RecordBatch.from_pydict(rows), partition="pt=a")
-    unit = ArrowOptions.TimestampUnit
-    for asked, name, divisor in (
-        (unit.SECOND, "s", 10**9),
-        (unit.MILLI, "ms", 10**6),
-        (unit.MICRO, "us", 1000),
-        (unit.NANO, "ns", 1),
-    ):
-        options = ArrowOptions(timestamp_unit=asked, date_time_unit=asked)
-        got = read(client, arrow_options=options)
-        same({got.schema.field(column).type for column in "abc"}, {pa.timestamp(name)})
-        values = [got.column(column).cast(pa.int64())[0].as_py() for column in "abc"]
-        same(values, [nano // divisor, nano // 10**6 * 10**6 // divisor, -nano // divisor])
+from odps.apis.storage_api_v2 import SessionStatus, SplitOptions, StorageApiArrowClient
 
 
 @behaviour()
@@ -62,132 +38,6 @@ def preview(context):
 
 
 @behaviour()
-def size_splits(context):
-    client = made(context)
-    text = pa.array(["x" * 100] * 10_000)
-    for number in range(6):
-        rows = {"id": pa.array(range(number * 10_000, (number + 1) * 10_000), pa.int64()), "name": text}
-        write(client, pa.RecordBatch.from_pydict(rows), partition=f"pt={number % 2}")
-    for crossing in (True, False):
-        options = SplitOptions(split_number=1024 * 1024, cross_partition=crossing)
-        session = client.create_read_session(split_options=options)
-        assert session.splits_count > 2, session.splits_count
-        parts = [
-            drained(client.read_rows_arrow(session.session_id, split_index=split))
-            for split in range(session.splits_count)
-        ]
-        same(ids(pa.concat_tables(parts)), list(range(60_000)))
-        if not crossing:
-            same({len(set(part.column("pt").to_pylist())) for part in parts}, {1})
-    one = client.create_read_session()
-    same((one.splits_count, one.record_count, one.split_mode), (1, 60_000, "Size"))
-    refused(
-        errors.InvalidArgument, lambda: client.read_rows_stream(one.session_id, split_index=1),
-        mention="1",
-    )  # fmt: skip
-
-
-@behaviour()
-def parallelism_splits(context):
-    client = made(context)
-    write(client, batch(0, 1000, pt="a"), batch(1000, 500, pt="b"))
-    for number in (1, 4, 10):
-        options = SplitOptions(split_mode=PARALLELISM, split_number=number)
-        session = client.create_read_session(split_options=options)
-        same((session.splits_count, session.split_mode), (number, "Parallelism"))
-        parts = [
-            drained(client.read_rows_arrow(session.session_id, split_index=split)) for split in range(number)
-        ]
-        same(ids(pa.concat_tables(parts)), list(range(1500)))
-
-
-@behaviour()
-def rows_by_offset_and_count(context):
-    client = made(context)
-    write(client, batch(0, 1000, pt="a"), batch(1000, 500, pt="b"))
-    options = SplitOptions(split_mode=ROW_OFFSET)
-    session = client.create_read_session(split_options=options).session_id
-
-    def got(**address):
-        table = drained(client.read_rows_arrow(session, **address))
-        return table.column("id").to_pylist()
-
-    whole = got()
-    same(sorted(whole), list(range(1500)))
-    same(got(row_offset=0, row_count=10), whole[:10])
-    same(got(row_offset=995, row_count=10), whole[995:1005])
-    same(got(row_offset=1495, row_count=100), whole[1495:])
-    same(got(row_offset=1500, row_count=1), [])
-    same(got(row_offset=10**12), [])
-    same(got(row_count=3), whole[:3])
-    same(got(row_count=2**32 - 1), whole)
-    same(got(row_offset=100, row_count=10, skip_row_num=4), whole[104:110])
-    same(got(row_offset=100, row_count=10, skip_row_num=11), [])
-
-
-@behaviour()
-def rows_within_a_split(context):
-    client = made(context)
-    write(client, batch(0, 1000, pt="a"))
-    options = SplitOptions(split_mode=PARALLELISM, split_number=2)
-    session = client.create_read_session(split_options=options).session_id
-
-    def got(**address):
-        return drained(client.read_rows_arrow(session, **address)).column("id").to_pylist()
-
-    first, second = got(split_index=0), got(split_index=1)
-    same(got(), first + second)
-    same(got(split_index=1, row_offset=10, row_count=5), second[10:15])
-    same(got(split_index=0, row_offset=len(first) - 1, row_count=5), first[-1:])
-    same(got(split_index=1, skip_row_num=3), second[3:])
-
-
-@behaviour()
-def batch_sizes(context):
-    client = made(context)
-    write(client, batch(0, 1000, pt="a"))
-    session = client.create_read_session().session_id
-
-    def sizes(**limits):
-        reader = client.read_rows_arrow(session, split_index=0, **limits)
-        return [each.num_rows for each in iter(reader.read, None)]
-
-    got = sizes(max_batch_rows=300)
-    assert max(got) <= 300, got
-    same(sum(got), 1000)
-    got = sizes(max_batch_raw_size=500)
-    same(sum(got), 1000)
-    assert max(got) < 100, got
-    same(sum(sizes(max_batch_rows=1, skip_row_num=990)), 10)
-    refused(errors.InvalidArgument, lambda: sizes(max_batch_rows=0))
-
-
-@behaviour()
-def chosen_columns(context):
-    client = made(context, "a bigint, b string, id bigint", "p string, q string")
-    rows = {"a": pa.array([1], pa.int64()), "b": ["x"], "id": pa.array([7], pa.int64())}
-    write(client, pa.RecordBatch.from_pydict(rows), partition="p=1,q=2")
-    got = read(client, required_data_columns=["id", "B"])
-    same(got.to_pydict(), {"b": ["x"], "id": [7], "p": ["1"], "q": ["2"]})
-    got = read(client, required_data_columns=["a"], required_partition_columns=["q"])
-    same(got.to_pydict(), {"a": [1], "q": ["2"]})
-    session = client.create_read_session()
-    described = session.data_schema
-    same([(each.name, each.type) for each in described.data_columns],
-         [("a", "bigint"), ("b", "string"), ("id", "bigint")])  # fmt: skip
-    same([each.name for each in described.partition_columns], ["p", "q"])
-    reader = client.read_rows_arrow(session.session_id, split_index=0, data_columns=["q", "id", "a"])
-    same(drained(reader).schema.names, ["q", "id", "a"])
-    refused(
-        errors.InvalidArgument,
-        lambda: client.create_read_session(required_data_columns=["nobody"]), mention="nobody",
-    )  # fmt: skip
-    narrow = client.create_read_session(required_data_columns=["a"]).session_id
-    reading = lambda: client.read_rows_stream(narrow, split_index=0, data_columns=["b"])  # noqa: E731
-    refused(errors.InvalidArgument, reading, mention="b")
-
-
-@behaviour()
 def session_shows_its_snapshot(context):
     client = made(context)
     write(client, batch(0, 10, pt="a"))
@@ -203,3 +53,70 @@ def session_shows_its_snapshot(context):
     refreshed = client.get_read_session(session.session_id, refresh=True)
     assert refreshed.expiration_time > session.expiration_time
     same(ids(read(client)), list(range(50, 55)))
+
+
+@behaviour()
+def every_address(context):
+    """Index, Offset, Count and SkipRowNum in every combination, each left out as well."""
+    table = context.made()
+    table.write(batch(0, 6, pt="a"))
+    table.write(batch(6, 4, pt="b"), batch(10, 3, pt="a"))
+    for split, where in (
+        (Split(crossing=False), ""),
+        (Split("Parallelism", 3), ""),
+        (Split(crossing=False), "id <> 5"),
+        (Split("RowOffset"), "id <> 5"),
+    ):
+        session = table.session(split=split, where=where)
+        parts = [session.rows(index).column("id").to_pylist() for index in range(session.splits)]
+        whole = session.addressed().column("id").to_pylist()
+        same(sorted(whole), [number for number in range(13) if not (where and number == 5)])
+        if parts:
+            same([row for part in parts for row in part], whole)
+        for index, rows in ((None, whole), *enumerate(parts)):
+            for offset in (None, 0, 2, 5, 40):
+                for count, skip in ((None, 0), (1, 0), (4, 0), (2**32 - 1, 3), (4, 3), (2, 9)):
+                    address = {"split_index": index, "row_offset": offset, "row_count": count, "skip": skip}
+                    first = offset or 0
+                    want = rows[first : None if count is None else first + count][skip:]
+                    got = session.addressed(**address).column("id").to_pylist()
+                    same((address, got), (address, want))
+
+
+@behaviour()
+def parallelism_is_exact(context):
+    table = context.made()
+    table.write(batch(0, 3), partition="pt=a")
+    table.write(batch(3, 2000), partition="pt=b")
+    for number in (1, 2, 7, 100):
+        session = table.session(split=Split("Parallelism", number))
+        parts = session.parts()
+        same((session.splits, len(parts), session.record_count), (number, number, 2003))
+        same(sorted(row for part in parts for row in listed(part)), sorted(listed(table.read())))
+        most = max(part.num_rows for part in parts)
+        assert most <= 2003 / number + 2, (number, most)
+    few = table.session(split=Split("Parallelism", 10), partitions=("pt=a",))
+    same((few.splits, ids(few.read())), (10, [0, 1, 2]))
+    none = Split("Parallelism", 0)
+    refused(errors.InvalidArgument, lambda: table.session(split=none), mention="SplitNumber")
+
+
+@behaviour()
+def bucket_splits(context):
+    table = context.made(clause="CLUSTERED BY (id) INTO 5 BUCKETS")
+    table.write(batch(0, 100), partition="pt=a")
+    table.write(batch(50, 100), partition="pt=b")
+    session = table.session(split=Split("Bucket"))
+    same((session.splits, session.record_count), (5, 200))
+    parts = session.parts()
+    same(sorted(row for part in parts for row in listed(part)), sorted(listed(table.read())))
+    same(sum(len(set(ids(part))) for part in parts), 150)  # an id is in one bucket
+    some = table.session(split=Split("Bucket"), buckets=(4, 2))
+    same((some.splits, [listed(part) for part in some.parts()]), (2, [listed(parts[2]), listed(parts[4])]))
+    filtered = table.session(split=Split("Bucket"), where="pt = 'b'")
+    same((filtered.splits, filtered.record_count), (5, -1))
+    same(ids(filtered.read()), list(range(50, 150)))
+    plain = StorageApiArrowClient(table.odps, table.odps.create_table(f"{context.table}_plain", "id bigint"))
+    bucket = SplitOptions(split_mode=SplitOptions.SplitMode.BUCKET)
+    asking = lambda: plain.create_read_session(split_options=bucket)  # noqa: E731
+    refused(errors.InvalidArgument, asking, mention="CLUSTERED")

@@ -6,13 +6,12 @@ import every_type
 import pyarrow as pa
 from behaviours import behaviour, refused, same
 from every_type import check_equal
+from tables import batch, ids
 from v2_client import (
     COLUMNS,
     COMPRESSIONS,
     PARALLELISM,
-    batch,
     drained,
-    ids,
     made,
     read,
     send,
