@@ -41,9 +41,10 @@ GATHERED_ROWS = 128
 GATHERED_BYTES = 32 * 1024 * 1024
 COMPRESSION = "zstd"
 COMPRESSION_LEVEL = 1
-#: A column chunk's dictionary may grow this large, then values are stored plainly: building the larger
-#: dictionaries of columns with many values costs a fifth of the writing, and makes files larger.
-DICTIONARY_BYTES = 128 * 1024
+#: A column chunk's dictionary may grow this large, then values are stored plainly. Larger ones cost: with
+#: 128 KiB lineitem takes a third longer to write and 3 % more bytes, and a preview of 500 columns, which
+#: reads them whole, three times as long.
+DICTIONARY_BYTES = 16 * 1024
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,8 +22,9 @@ from maxlake.protocol.types.text import parse_type
 
 _log = logging.getLogger(__name__)
 
-#: Rows decoded at a time; batches sent are slices of these.
-DECODED_ROWS = 65_536
+#: Rows decoded at a time; batches sent are slices of these. More only delay the first (16.8 ms for 65,536
+#: rows of lineitem, 5.2 ms for these), and whole scans are no faster.
+DECODED_ROWS = 16_384
 #: Bytes of a column read at a time: the first rows of a row group must not cost all of it. (Ten of 131,072
 #: rows, 21 columns: 5.5 MB and 5 ms against 20.6 MB and 13 ms for whole columns; full scans no slower.)
 READ_AHEAD = 256 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from maxlake.lake.files import PlannedFile
 from maxlake.lake.partitions import PartitionKey
@@ -25,6 +25,10 @@ def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: 
             ends.append(row)
             held = files = 0
         previous, files = file.key, files + 1
+        if held + file.raw_size <= target:
+            row += file.record_count
+            held += max(file.raw_size, min(file.record_count, 1))
+            continue
         for rows, size in _steps(file, target):
             if held and held + size > target:
                 ends.append(row)
@@ -44,16 +48,8 @@ def _groups(file: PlannedFile) -> Iterator[tuple[int, int]]:
         yield rows, file.raw_size * rows // file.record_count
 
 
-def _steps(file: PlannedFile, target: int) -> Iterable[tuple[int, int]]:
-    """Return rows and bytes between places where a split may end: row groups, or less where rows are wide."""
-    if not file.record_count:
-        return ()
-    if file.raw_size <= target and not file.groups and file.record_count <= ROW_GROUP_ROWS:
-        return ((file.record_count, file.raw_size),)
-    return _steps_within(file, target)
-
-
-def _steps_within(file: PlannedFile, target: int) -> Iterator[tuple[int, int]]:
+def _steps(file: PlannedFile, target: int) -> Iterator[tuple[int, int]]:
+    """Yield rows and bytes between places where a split may end: row groups, or less where rows are wide."""
     for rows, size in _groups(file):
         step = max(rows * target // max(size, 1), 1)
         for start in range(0, rows, step):

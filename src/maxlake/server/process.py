@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -25,6 +25,9 @@ from maxlake.server.keys import KEY_FILE, SECRET_VARIABLE, AccessKey, access_key
 from maxlake.server.maintenance import Maintenance
 from maxlake.server.memory import share_heaps
 from maxlake.service.service import Service, ServiceSettings
+
+#: Modules that take long to load, and are not needed to start (see rest/instances.py, service/predicates.py).
+_WARMED = ("maxlake.service.instances", "maxlake.protocol.predicates.parse", "duckdb")
 
 _log = logging.getLogger("maxlake.server")
 
@@ -151,8 +154,13 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         await asyncio.get_running_loop().run_in_executor(None, self._ready)
-        # What the first SQL statement needs; it would only delay the start (see rest/instances.py).
-        self._warming = asyncio.create_task(asyncio.to_thread(import_module, "maxlake.service.instances"))
+        # What the first SQL statement and the first predicate need; it would only delay the start.
+        self._warming = asyncio.create_task(asyncio.to_thread(_import, _WARMED))
+
+
+def _import(modules: Iterable[str]) -> None:
+    for name in modules:
+        import_module(name)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from maxlake.protocol.errors import invalid_argument
@@ -28,6 +29,11 @@ _SIMPLE = {kind.value: Simple(kind) for kind in Kind}
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+#: Types are read again for every file and batch; these are the most, and the longest texts, remembered.
+_REMEMBERED = 4096
+_REMEMBERED_LENGTH = 256
 
 
 class _Parser:
@@ -149,6 +155,15 @@ def parse_type(text: str) -> OdpsType:
     Raises BadRequestError InvalidArgument naming the position; nesting is limited by
     ``limits.MAX_NESTING``.
     """
+    return _remembered(text) if len(text) <= _REMEMBERED_LENGTH else _parse(text)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(text: str) -> OdpsType:
+    return _parse(text)
+
+
+def _parse(text: str) -> OdpsType:
     parser = _Parser(text)
     parsed = parser.type(0)
     if parser.kind != "end":
