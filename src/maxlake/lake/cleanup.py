@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, delete, func, insert, select
+from sqlalchemy import Column, Connection, delete, func, insert, select, true
 from sqlalchemy import Table as SqlTable
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import ducklake
-from maxlake.lake.commits import file_detail
+from maxlake.lake.commits import file_detail, removal
 from maxlake.lake.database import Database
 from maxlake.lake.lake import Lake
 
@@ -133,6 +133,7 @@ def _schedule(database: Database, files: Sequence[CatalogFile]) -> list[CatalogF
                     for file in scheduled
                 ],
             )
+            connection.execute(insert(removal), [{"path": file.path} for file in scheduled if file.relative])
         reach(MaintenancePoint.BEFORE_SCHEDULE_TRANSACTION)
     return scheduled
 
@@ -154,16 +155,18 @@ def left_scheduled(connection: Connection, pins: Collection[Pin]) -> list[str]:
     The other program knew of no pins: what it left goes once all pins are of later snapshots.
     """
     scheduled, snapshot = ducklake.files_scheduled_for_deletion, ducklake.snapshot
-    left = select(scheduled.c.path).where(scheduled.c.path_is_relative == True)  # noqa: E712 - SQL
-    if pins:
-        oldest = min(pin.last for pin in pins)
+    unpinned = scheduled.c.path.in_(select(removal.c.path))
+    oldest = min((pin.last for pin in pins), default=None)
+    if oldest is None:
+        unpinned = true()
+    else:
         time = connection.execute(
             select(snapshot.c.snapshot_time).where(snapshot.c.snapshot_id == oldest)
         ).scalar_one_or_none()
-        if time is None:
-            return []
-        left = left.where(scheduled.c.schedule_start < time)
-    return list(connection.execute(left).scalars())
+        if time is not None:
+            unpinned |= scheduled.c.schedule_start < time
+    below = scheduled.c.path_is_relative == True  # noqa: E712 - SQL
+    return list(connection.execute(select(scheduled.c.path).where(below, unpinned)).scalars())
 
 
 def remove_scheduled(lake: Lake, paths: Sequence[str]) -> None:
@@ -174,7 +177,8 @@ def remove_scheduled(lake: Lake, paths: Sequence[str]) -> None:
         gone = [path for path in some if remove_file(lake.data, path)]
         reach(MaintenancePoint.AFTER_FILE_REMOVAL)
         with lake.database.write() as connection:
-            connection.execute(delete(scheduled).where(scheduled.c.path.in_(gone)))
+            for kind in (scheduled, removal):
+                connection.execute(delete(kind).where(kind.c.path.in_(gone)))
         reach(MaintenancePoint.AFTER_REMOVAL_TRANSACTION)
 
 

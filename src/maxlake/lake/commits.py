@@ -30,6 +30,9 @@ file_detail = SqlTable(
     Column("rewrite", Boolean, nullable=False),
 )
 
+#: The files scheduled for deletion by us, below the data directory: that no session reads them was checked.
+removal = SqlTable("maxlake_removal", metadata, Column("path", String, primary_key=True))
+
 
 def commit(
     connection: Connection, table: Table, parts: Sequence[Part], *, replaced: Collection[PartitionKey] = ()
