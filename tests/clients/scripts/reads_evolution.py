@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 from behaviours import behaviour, failed, same
-from tables import Split, batch, listed
+from tables import Changes, Split, batch, ids, listed
 
 
 def rows(**columns):
@@ -113,3 +113,57 @@ def dropped_columns(context):
     table.sql("ALTER TABLE {} ADD COLUMNS (extra double)")
     same(sorted(listed(table.read(), "id", "extra")), [(0, None), (1, None)])
     same(listed(old.read()), [(0, "n0", 0.5, "a")])
+
+
+@behaviour()
+def changes_across_other_columns(context):
+    """An incremental read shows older rows in the columns of today."""
+    table = context.made("id bigint, name string, gone double")
+    start = table.version()
+    first = rows(id=pa.array([0, 1], pa.int64()), name=["n0", "n1"], gone=[0.5, None])
+    table.write(first, partition="pt=a")
+    middle = table.version()
+    table.sql("ALTER TABLE {} DROP COLUMNS (gone)")
+    table.sql("ALTER TABLE {} CHANGE COLUMN name title string")
+    table.sql("ALTER TABLE {} ADD COLUMNS (score int DEFAULT -3)")
+    second = rows(id=pa.array([2], pa.int64()), title=["n2"], score=pa.array([8], pa.int32()))
+    table.write(second, partition="pt=a", overwrite=True)
+    old, new = [(0, "n0", -3, "a"), (1, "n1", -3, "a")], [(2, "n2", 8, "a")]
+    got = table.read(changes=Changes("append", start))
+    same((got.schema.names, sorted(listed(got))), (["id", "title", "score", "pt"], old + new))
+    same(listed(table.read(changes=Changes("append", middle))), new)
+    got = table.read(changes=Changes("cdc", middle))
+    same(sorted(listed(got, "__meta_op_type", "id", "title", "score")),
+         [(0, 0, "n0", -3), (0, 1, "n1", -3), (1, 2, "n2", 8)])  # fmt: skip
+    same(sorted(listed(table.read(changes=Changes(None, None, middle)))), old)
+
+
+@behaviour()
+def widened_bucket_columns(context):
+    table = context.made("id int, name string", clause="CLUSTERED BY (id) INTO 3 BUCKETS")
+    table.write(rows(id=pa.array(range(60), pa.int32()), name=["old"] * 60), partition="pt=a")
+    table.sql("ALTER TABLE {} CHANGE COLUMN id id bigint")
+    table.write(rows(id=pa.array(range(30, 90), pa.int64()), name=["new"] * 60), partition="pt=a")
+    buckets = [table.read(buckets=(number,)) for number in range(3)]
+    want = [
+        *((number, "old", "a") for number in range(60)),
+        *((number, "new", "a") for number in range(30, 90)),
+    ]
+    same(sorted(row for bucket in buckets for row in listed(bucket)), sorted(want))
+    same(sum(len(set(bucket.column("id").to_pylist())) for bucket in buckets), 90)
+
+
+@behaviour()
+def renamed_tables(context):
+    table = context.made()
+    table.write(batch(0, 3), partition="pt=a")
+    session = table.session()
+    table.sql(f"ALTER TABLE {{}} RENAME TO {context.table}_new")
+    same(ids(session.read()), [0, 1, 2])
+    failed(table.session, "NoSuchTable", context.table, status=404)
+    moved = type(table)(table.odps, f"{context.table}_new", context)
+    moved.write(batch(3, 2), partition="pt=b")
+    same(ids(moved.read()), list(range(5)))
+    again = context.made("other string", partitions="")  # takes the old name
+    same(again.read().schema.names, ["other"])
+    same((ids(session.read()), session.again().record_count), ([0, 1, 2], 3))

@@ -15,6 +15,7 @@ def limits_of_previews(context):
         rows = listed(table.preview(limit))
         same((len(rows), len(set(rows)), set(rows) <= known), (count, count, True))
     same(listed(table.preview(50)), listed(table.preview(50)))
+    failed(lambda: table.preview(-1), "InvalidArgument", "-1")
     same(sorted(listed(table.preview(20_000, "pt=b"))), [each for each in sorted(known) if each[2] == "b"])
 
 

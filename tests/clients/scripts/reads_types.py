@@ -73,7 +73,7 @@ def datetimes_beyond_nanoseconds(context):
 
 @behaviour()
 def nulls_of_every_type(context):
-    columns = every_type.SCALARS + every_type.LISTS
+    columns = every_type.SCALARS + every_type.LISTS + every_type.STRUCTS
     table = context.made(every_type.declaration(columns))
     table.write(every_type.rows(columns), partition="pt=a")
     whole = pa.Table.from_batches([every_type.rows(columns, pt="a")])
