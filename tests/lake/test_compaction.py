@@ -44,6 +44,10 @@ def fill(place: Place, files: int = FEW, rows: int = 10) -> None:
         place.append(range(number * rows, (number + 1) * rows), ["a", "b"] * (rows // 2))
 
 
+def writable(view: DuckdbView) -> str:
+    return view.options.replace("READ_ONLY, ", "").replace("READ_ONLY", "CREATE_IF_NOT_EXISTS false")
+
+
 def seen_by_duckdb(reader: DuckdbReader, view: DuckdbView, version: int) -> list[str]:
     sql = f'SELECT rowid, * FROM lake."default".{NAME} AT (VERSION => {version})'
     return sorted(map(repr, reader.query(view.catalog, sql, view.options).to_pylist()))
@@ -226,6 +230,17 @@ def test_a_merge_that_comes_second_changes_nothing(place: Place, winner: str) ->
     assert (place.files(), place.latest) == (files, latest)
 
 
+def test_sources_that_were_removed_meanwhile_are_no_damage(place: Place) -> None:
+    fill(place, MIN_FILES)
+    late = place.merges()
+    assert place.compact() == 2
+    place.expire()
+    place.clean()
+    latest, files = place.latest, place.files()
+    assert [compaction.perform(place.lake, merge, lambda: False) for merge in late] == [None, None]
+    assert (place.latest, place.files()) == (latest, files)
+
+
 def test_a_merge_that_is_stopped_leaves_nothing(place: Place) -> None:
     fill(place)
     files, latest = place.files(), place.latest
@@ -251,7 +266,7 @@ def test_files_with_deleted_rows_are_left_alone(
     place, view = catalog
     for number in range(2 * MIN_FILES + 1):
         place.append([number, 100 + number])
-    options = view.options.replace("READ_ONLY, ", "").replace("READ_ONLY", "DATA_INLINING_ROW_LIMIT 0")
+    options = writable(view)
     duckdb_reader.query(view.catalog, f'DELETE FROM lake."default".{NAME} WHERE id = {MIN_FILES}', options)
     theirs = seen_by_duckdb(duckdb_reader, view, place.latest)
     assert [len(merge.sources) for merge in place.merges()] == [MIN_FILES, MIN_FILES]
@@ -263,7 +278,7 @@ def test_rows_that_duckdb_inserted_are_merged_with_ours(
     catalog: tuple[Place, DuckdbView], duckdb_reader: DuckdbReader
 ) -> None:
     place, view = catalog
-    options = view.options.replace("READ_ONLY, ", "").replace("READ_ONLY", "DATA_INLINING_ROW_LIMIT 0")
+    options = writable(view)
     for number in range(MIN_FILES):
         place.append([number])
         sql = f"INSERT INTO lake.\"default\".{NAME} VALUES ({100 + number}, 'theirs', 'a')"
@@ -293,7 +308,7 @@ def test_merges_at_the_same_time_happen_once(place: Place) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [10, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.slow)])
 def test_every_kept_version_and_plan_stays(
     examples: int, database: Postgresql | None, duckdb_reader: DuckdbReader
 ) -> None:

@@ -178,40 +178,65 @@ def perform(lake: Lake, merge: Merge, stopped: Callable[[], bool]) -> Merged | N
     None, and nothing changed, when ``stopped`` says so meanwhile, or when another change of the table came
     first. Raises DamageError for sources that cannot be read.
     """
-    table, sources = merge.table, merge.sources
-    bucket = sources[0].file.bucket
-    directory = PurePosixPath(sources[0].file.path).parent.relative_to(table.path)
-    suffix = "" if bucket is None else f"-b{bucket:05}"
-    path = directory / f"{PREFIX}{uuid.uuid4().hex}{suffix}.parquet"
-    columns, schema = list(table.stored.values()), storage_schema(table)
-    if not _have_one_range(lake.data, sources):
-        columns.append(ROW_ID)
-        schema = schema.append(
-            pa.field(ROW_ID.name, pa.int64(), metadata={"PARQUET:field_id": str(ROW_ID.field_id)})
-        )
-    writer = PartWriter(lake.data / table.path / path, schema, bounded_leaves(schema))
     try:
-        for batch in _rows(lake.data, sources, columns, schema):
-            if stopped():
-                writer.discard()
-                return None
-            writer.append(batch)
-        writer.end()
-        durable.publish([writer.path], within=lake.data)
-        part = _part(writer, str(path), merge)
-    except BaseException:
-        writer.discard()
-        raise
+        written = _written(lake.data, merge, stopped)
+    except (OSError, pa.ArrowException, DamageError):
+        if _are_living(lake, merge):
+            raise
+        return None  # others have merged or replaced the sources, and removed them already
+    if written is None:
+        return None
+    writer, part = written
+    file_ids = [entry.file_id for entry in merge.sources]
     with lake.database.write() as connection:
         reach(MaintenancePoint.BEFORE_MERGE_TRANSACTION)
-        done = commits.replace_files(
-            connection, table, [entry.file_id for entry in sources], part, sources[0].row_id_start
-        )
+        done = commits.replace_files(connection, merge.table, file_ids, part, merge.sources[0].row_id_start)
     if not done:  # only this refusal proves that no row names the file
         writer.discard()
         return None
     reach(MaintenancePoint.AFTER_MERGE_TRANSACTION)
     return Merged(part.path, part.file_size)
+
+
+def _written(data: Path, merge: Merge, stopped: Callable[[], bool]) -> tuple[PartWriter, Part] | None:
+    """Write the merged file, durably; None if stopped. What fails leaves nothing behind."""
+    path, schema, columns = _shape(data, merge)
+    writer = PartWriter(data / merge.table.path / path, schema, bounded_leaves(schema))
+    try:
+        for batch in _rows(data, merge.sources, columns, schema):
+            if stopped():
+                writer.discard()
+                return None
+            writer.append(batch)
+        writer.end()
+        durable.publish([writer.path], within=data)
+        return writer, _part(writer, path, merge)
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _shape(data: Path, merge: Merge) -> tuple[str, pa.Schema, list[StoredColumn]]:
+    """Return the merged file's path below the table's, its schema, and the columns to read for it."""
+    table, first = merge.table, merge.sources[0].file
+    directory = PurePosixPath(first.path).parent.relative_to(table.path)
+    suffix = "" if first.bucket is None else f"-b{first.bucket:05}"
+    path = directory / f"{PREFIX}{uuid.uuid4().hex}{suffix}.parquet"
+    columns, schema = list(table.stored.values()), storage_schema(table)
+    if not _have_one_range(data, merge.sources):
+        columns.append(ROW_ID)
+        numbered = {"PARQUET:field_id": str(ROW_ID.field_id)}
+        schema = schema.append(pa.field(ROW_ID.name, pa.int64(), metadata=numbered))
+    return str(path), schema, columns
+
+
+def _are_living(lake: Lake, merge: Merge) -> bool:
+    file = ducklake.data_file
+    living = select(file.c.data_file_id).where(
+        file.c.table_id == merge.table.table_id, file.c.end_snapshot.is_(None)
+    )
+    with lake.database.read() as connection:
+        return {entry.file_id for entry in merge.sources} <= set(connection.execute(living).scalars())
 
 
 def _have_one_range(data: Path, sources: Sequence[ListedFile]) -> bool:

@@ -56,6 +56,8 @@ class Lake:
                     {"key": "created_by", "value": "maxlake"},
                     {"key": "data_path", "value": data_path},
                     {"key": "encrypted", "value": "false"},
+                    # Rows that other programs write or delete are to be in files, where we look for them.
+                    {"key": "data_inlining_row_limit", "value": "0"},
                     {"key": CREATED_AT, "value": datetime.now(UTC).isoformat()},
                 ],
             )

@@ -1,6 +1,7 @@
 """The end of what nobody comes back for: sessions past their time, and the memory of finished ones.
 
-Files are removed only here and by abort, and only those of uploads that were never committed.
+The files that are removed here, and by abort, are those of uploads that were never committed; all others
+go by :mod:`.maintenance`.
 """
 
 from __future__ import annotations
