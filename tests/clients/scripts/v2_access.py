@@ -4,23 +4,10 @@ import time
 
 from behaviours import behaviour, refused, same
 from tables import batch, ids
-from v2_client import PARALLELISM, drained, made, read, tunnel_of, upload, write
+from v2_client import PARALLELISM, made, read, tunnel_of, upload, write
 
 from odps import errors
-from odps.apis.storage_api_v2 import SessionStatus, SplitOptions, StorageApiArrowClient
-
-
-@behaviour()
-def expired_read_session(context):
-    client = made(context, server=context.short_lived)
-    write(client, batch(0, 10, pt="a"))
-    session = client.create_read_session().session_id
-    time.sleep(2.1)
-    same(client.get_read_session(session).session_status, SessionStatus.EXPIRED)
-    reading = lambda: client.read_rows_stream(session, split_index=0)  # noqa: E731
-    refused(errors.ODPSError, reading, code="InvalidSessionStatus", mention="expired")
-    same(client.get_read_session(session, refresh=True).session_status, SessionStatus.NORMAL)
-    same(ids(drained(client.read_rows_arrow(session, split_index=0))), list(range(10)))
+from odps.apis.storage_api_v2 import SplitOptions, StorageApiArrowClient
 
 
 @behaviour()
