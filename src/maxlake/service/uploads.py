@@ -48,33 +48,54 @@ def write(
         if not answered:
             check_open(connection, session, address)
     if answered:
-        # A success before the body has come looks like a broken connection to a client still sending.
-        while body.read(_DISCARDED_PIECE):
-            pass
+        discard_body(body)
         return answered
     try:
-        finished = _store(project, session, address, body)
-    except Exception as error:
-        # An error on its way to the answer keeps its frames, and they the rows: hundreds of megabytes
-        # until the garbage collector comes by.
-        traceback.clear_frames(error.__traceback__)
-        if isinstance(error, BadRequestError):
-            _fail(project, address, error)
+        finished = store_rows(project, session, address, body)
+    except BadRequestError as error:
+        _fail(project, address, error)
         raise
     answer = _record(project, target, request, principal, finished)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
 
 
-def _store(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> _Finished:
+def discard_body(body: BinaryIO) -> None:
+    """Read a repeated body to its end: a success before that looks like a cut to a client still sending."""
+    while body.read(_DISCARDED_PIECE):
+        pass
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """An upload whose files are durable and not yet named by any row."""
+
+    upload: Upload
+    parts: list[Part]
+    byte_size: int
+
+    @property
+    def record_count(self) -> int:
+        """Rows in all parts."""
+        return sum(part.record_count for part in self.parts)
+
+
+def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> StoredRows:
+    """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing."""
     name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
-    with Upload(project.lake.data, session.table, name) as upload:
-        reader, checked = open_stream(body)
-        for batch in stored_batches(session, reader):
-            upload.write(batch)
-        checked.finish()
-        parts = upload.finish()
-    return _Finished(upload, parts, checked.byte_count)
+    try:
+        with Upload(project.lake.data, session.table, name) as upload:
+            reader, checked = open_stream(body)
+            for batch in stored_batches(session, reader):
+                upload.write(batch)
+            checked.finish()
+            parts = upload.finish()
+    except Exception as error:
+        # An error on its way to the answer keeps its frames, and they the rows: hundreds of megabytes
+        # until the garbage collector comes by.
+        traceback.clear_frames(error.__traceback__)
+        raise
+    return StoredRows(upload, parts, checked.byte_count)
 
 
 def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsResponse | None:
@@ -90,21 +111,8 @@ def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsRes
     return msgspec.msgpack.decode(answer, type=WriteRowsResponse) if answer else None
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """An upload whose files are durable and not yet named by any row."""
-
-    upload: Upload
-    parts: list[Part]
-    byte_size: int
-
-    @property
-    def record_count(self) -> int:
-        return sum(part.record_count for part in self.parts)
-
-
 def _record(
-    project: Project, target: TableTarget, request: WriteRowsRequest, principal: str, finished: _Finished
+    project: Project, target: TableTarget, request: WriteRowsRequest, principal: str, finished: StoredRows
 ) -> WriteRowsResponse:
     """Note the parts of an upload, provided that session and stream still take them."""
     address = request.stream
