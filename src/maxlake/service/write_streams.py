@@ -36,7 +36,8 @@ from maxlake.service.write_sessions import WriteSession, load_unaborted, load_wr
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def _schema_of(table: Table) -> WriteSchema:
+def schema_of(table: Table) -> WriteSchema:
+    """Return the schema uploads to a table must fit."""
     return columns.write_schema(table.columns.columns, table.columns.partition_columns)
 
 
@@ -72,14 +73,19 @@ def current(connection: Connection, session: WriteSession, address: StreamAddres
     return row
 
 
-def create(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamSchema:
-    """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14)."""
+def check_address(address: StreamAddress) -> None:
+    """Raise ``InvalidArgument`` for an id that cannot be part of a file name, or a version too high to keep."""
     if address.stream_version > MAX_INT64:
         raise invalid_argument(f"StreamVersion is at most {MAX_INT64}, not {address.stream_version}")
     if not _STREAM_ID.fullmatch(address.stream_id):
         raise invalid_argument(
             f"StreamId {address.stream_id!r} must be 1 to 64 letters, digits, '_', '-' or '.'"
         )
+
+
+def create(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamSchema:
+    """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14)."""
+    check_address(address)
     dropped: list[Part] = []
     with project.lake.database.write() as connection:
         session = load_writable(connection, target, address.session_id, principal)
@@ -101,7 +107,7 @@ def create(project: Project, target: TableTarget, address: StreamAddress, princi
             check_open(connection, session, address)
     session_parts.remove_files(project.lake.data, session.table.path, dropped)
     return StreamSchema(
-        table_schema=_schema_of(session.table),
+        table_schema=schema_of(session.table),
         table_id=str(session.table.table_id),
         schema_version=session.table.schema_version,
     )
@@ -151,7 +157,7 @@ def get(project: Project, target: TableTarget, address: StreamAddress, principal
         status=StreamState(row.state),
         record_count=row.record_count,
         byte_size=row.byte_size,
-        table_schema=_schema_of(session.table),
+        table_schema=schema_of(session.table),
         table_id=str(session.table.table_id),
         schema_version=session.table.schema_version,
         latest_schema_version=session.table.schema_version,
@@ -198,4 +204,4 @@ def close(
 def write_schema(project: Project, target: TableTarget) -> WriteSchema:
     """Return the schema uploads must fit (wire.md §9.5)."""
     with project.lake.database.read() as connection:
-        return _schema_of(tables.get(connection, target.schema, target.table))
+        return schema_of(tables.get(connection, target.schema, target.table))
