@@ -13,7 +13,6 @@ from maxlake.lake.file_lists import FileLists
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 
-
 #: Key of the time at which a catalog was made: no file that is older was left behind by its uploads.
 CREATED_AT = "maxlake_created_at"
 
