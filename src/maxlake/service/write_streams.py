@@ -74,7 +74,7 @@ def current(connection: Connection, session: WriteSession, address: StreamAddres
 
 
 def check_address(address: StreamAddress) -> None:
-    """Raise ``InvalidArgument`` for an id that cannot be part of a file name, or a version too high to keep."""
+    """Raise ``InvalidArgument`` for an id no file name can carry, or a version no database keeps."""
     if address.stream_version > MAX_INT64:
         raise invalid_argument(f"StreamVersion is at most {MAX_INT64}, not {address.stream_version}")
     if not _STREAM_ID.fullmatch(address.stream_id):
