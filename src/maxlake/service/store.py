@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table
 
 from maxlake.lake.database import Instant, metadata
 
@@ -19,6 +19,7 @@ read_session = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+#: ``blocks`` has the options of a session that takes blocks (JSON), and is NULL where streams are written.
 write_session = Table(
     "maxlake_write_session",
     metadata,
@@ -30,6 +31,8 @@ write_session = Table(
     Column("state", String, nullable=False),
     Column("partition", String, nullable=False),
     Column("overwrite", Boolean, nullable=False),
+    Column("mode", String, nullable=False, default="Batch"),
+    Column("blocks", String),
     Column("expires_at", Instant, nullable=False),
     Column("finished_at", Instant),
 )
@@ -70,6 +73,30 @@ upload = Table(
     Column("retry_id", String, primary_key=True),
     Column("answer", LargeBinary, nullable=False),
 )
+
+#: One row an upload of a block: which attempt it was, and the message that commits it (wire.md §8.2).
+block = Table(
+    "maxlake_block",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("block_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("commit_message", String, nullable=False),
+)
+
+#: One row a streamed upload that carried a retry id, with the answer given (wire.md §8.3). The latest are
+#: kept.
+flush = Table(
+    "maxlake_flush",
+    metadata,
+    Column("table_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("stream_id", String, primary_key=True),
+    Column("retry_id", String, primary_key=True),
+    Column("committed_at", Instant, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+Index("maxlake_flush_time", flush.c.committed_at)
 
 instance = Table(
     "maxlake_instance",
