@@ -43,6 +43,19 @@ def of_session(connection: Connection, session_id: str) -> list[Part]:
     return _decoded(connection, store.part.c.session_id == session_id)
 
 
+def by_stream(connection: Connection, session_id: str) -> dict[str, list[Part]]:
+    """Return the parts of a session by stream id, each in order of arrival."""
+    found: dict[str, list[Part]] = {}
+    rows = connection.execute(
+        select(store.part.c.stream_id, store.part.c.content)
+        .where(store.part.c.session_id == session_id)
+        .order_by(store.part.c.position)
+    )
+    for stream_id, content in rows:
+        found.setdefault(stream_id, []).append(msgspec.msgpack.decode(content, type=Part))
+    return found
+
+
 def _decoded(connection: Connection, *conditions: ColumnElement[bool]) -> list[Part]:
     rows = connection.execute(
         select(store.part.c.content).where(*conditions).order_by(store.part.c.position)
