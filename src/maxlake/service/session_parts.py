@@ -73,7 +73,7 @@ def drop_stream(connection: Connection, address: StreamAddress) -> None:
 
 def drop_session(connection: Connection, session_id: str) -> None:
     """Forget what a session has uploaded: it is committed, or never will be."""
-    for kind in (store.part, store.upload):
+    for kind in (store.block, store.part, store.upload):
         connection.execute(delete(kind).where(kind.c.session_id == session_id))
 
 
