@@ -100,6 +100,8 @@ class CommitRequest(Message, frozen=True, kw_only=True):
 
     stream_ids: tuple[int | str, ...] | None = None
     stream_versions: tuple[int, ...] | None = None
+    #: Only the block protocol commits so (wire.md §8.2).
+    commit_messages: tuple[str, ...] | None = None
 
 
 class CommitResponse(Message, frozen=True, kw_only=True):
