@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum, auto
 from pathlib import PurePosixPath
 
 import msgspec
@@ -16,7 +17,7 @@ from maxlake.lake.database import AnyRow
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
-from maxlake.protocol.enums import StreamState, WriteSessionState
+from maxlake.protocol.enums import StreamState, WriteMode, WriteSessionState
 from maxlake.protocol.errors import (
     BadRequestError,
     ConflictError,
@@ -25,6 +26,7 @@ from maxlake.protocol.errors import (
     invalid_argument,
 )
 from maxlake.protocol.messages.base import decode_flag
+from maxlake.protocol.messages.streaming import STREAMING_SESSION
 from maxlake.protocol.messages.write import (
     CommitRequest,
     CommitResponse,
@@ -41,9 +43,27 @@ from maxlake.service import expiry, session_parts, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
+class BlockOptions(msgspec.Struct, frozen=True):
+    """What a session that takes blocks was created with; no ``partition_limit`` is none of its own."""
+
+    partition_limit: int | None
+    enhance_write_check: bool
+
+
+class WriteForm(Enum):
+    """What the calls on a session are about: its streams, its blocks, or neither (wire.md §8)."""
+
+    STREAMS = auto()
+    BLOCKS = auto()
+    FLUSHES = auto()
+
+
 @dataclass(frozen=True, kw_only=True)
 class WriteSession:
-    """A write session and the living table it writes to. ``partition`` holds the values fixed at creation."""
+    """A write session and the living table it writes to. ``partition`` holds the values fixed at creation.
+
+    ``blocks`` is None where streams are written.
+    """
 
     session_id: str
     table: Table
@@ -51,6 +71,7 @@ class WriteSession:
     partition: dict[str, str]
     overwrite: bool
     expires_at: datetime
+    blocks: BlockOptions | None = None
 
     @property
     def where(self) -> str:
@@ -59,17 +80,29 @@ class WriteSession:
 
 
 def create(
-    project: Project, target: TableTarget, request: CreateWriteSessionRequest, principal: str
+    project: Project,
+    target: TableTarget,
+    request: CreateWriteSessionRequest,
+    principal: str,
+    *,
+    mode: WriteMode = WriteMode.BATCH,
+    blocks: BlockOptions | None = None,
 ) -> CreateWriteSessionResponse:
-    """Open a session; raises ``InvalidArgument`` for a partition spec the table does not have."""
+    """Open a session for streams, or for blocks; ``InvalidArgument`` for a partition spec of other keys."""
+    partition_spec = request.partial_partition_spec
     if request.partition_spec is not None:
-        raise invalid_argument("the block protocol is not served yet: write with WriteMode=Batch")
+        if blocks is None:
+            raise invalid_argument(
+                "PartitionSpec belongs to WriteMode=BatchCompatible; name the partition in "
+                "PartialPartitionSpec"
+            )
+        partition_spec = request.partition_spec
     overwrite = decode_flag(request.flags.get("overwrite", request.overwrite), "overwrite")
     session_id = new_id()
     expiry.sweep(project)
     with project.lake.database.write() as connection:
         table = tables.get(connection, target.schema, target.table)
-        spec = parse_partition_spec(request.partial_partition_spec)
+        spec = parse_partition_spec(partition_spec)
         values = partitions.canonical(table, resolve(spec, table.partition_keys, complete=False))
         hive_path(values)  # a value no path can carry is refused before anything is written
         connection.execute(
@@ -82,6 +115,8 @@ def create(
                 state=WriteSessionState.NORMAL,
                 partition=msgspec.json.encode(values).decode(),
                 overwrite=overwrite,
+                mode=mode,
+                blocks=None if blocks is None else msgspec.json.encode(blocks).decode(),
                 expires_at=project.new_expiry(),
             )
         )
@@ -102,6 +137,28 @@ def _row(connection: Connection, target: TableTarget, session_id: str, principal
     return row
 
 
+def form_of(
+    project: Project, target: TableTarget, session_id: str, asked: WriteMode | None, principal: str
+) -> WriteForm:
+    """Return what calls on a session are about; a WriteMode that is given must be the session's.
+
+    Clients of api 2 give none (drift.md A.14). Raises ``InvalidArgument`` for another, ``NoSuchObject`` for
+    an unknown session.
+    """
+    if session_id == STREAMING_SESSION:
+        if asked not in (None, WriteMode.STREAMING, WriteMode.STREAMING_REALTIME):
+            raise invalid_argument(f"session {session_id} is for streaming, not for WriteMode {asked}")
+        return WriteForm.FLUSHES
+    with project.lake.database.read() as connection:
+        row = _row(connection, target, session_id, principal)
+    if asked not in (None, WriteMode(row.mode)):
+        raise invalid_argument(
+            f"the session was created with WriteMode {row.mode}, not {asked}",
+            where=f"{target}, write session {session_id}",
+        )
+    return WriteForm.STREAMS if row.blocks is None else WriteForm.BLOCKS
+
+
 def load(connection: Connection, target: TableTarget, session_id: str, principal: str) -> WriteSession:
     """Return a session of this table; ``NoSuchObject`` for other ids, ``NoSuchTable`` if it was dropped."""
     row = _row(connection, target, session_id, principal)
@@ -118,6 +175,7 @@ def load(connection: Connection, target: TableTarget, session_id: str, principal
         state=WriteSessionState(row.state),
         partition=msgspec.json.decode(row.partition, type=dict[str, str]),
         overwrite=row.overwrite,
+        blocks=None if row.blocks is None else msgspec.json.decode(row.blocks, type=BlockOptions),
         expires_at=row.expires_at,
     )
 
@@ -178,6 +236,28 @@ def commit(
     Raises ``InvalidStreamStatus`` while a stream in scope is open or failed, ``InvalidSessionStatus`` after
     abort or expiry.
     """
+    if request.commit_messages is not None:
+        raise invalid_argument("CommitMessages commit blocks; this session was created to take streams")
+    return commit_chosen(
+        project,
+        target,
+        session_id,
+        principal,
+        lambda connection, session: _committed_parts(connection, session, request),
+    )
+
+
+def commit_chosen(
+    project: Project,
+    target: TableTarget,
+    session_id: str,
+    principal: str,
+    choose: Callable[[Connection, WriteSession], tuple[list[Part], list[Part]]],
+) -> CommitResponse:
+    """Make the first parts that ``choose`` returns visible, in their order, and drop the others.
+
+    A session that is committed already is answered without asking. What ``choose`` raises changes nothing.
+    """
     with project.lake.database.write() as connection:
         session = load(connection, target, session_id, principal)
         after = WRITE_SESSION.step(
@@ -186,7 +266,7 @@ def commit(
         if session.state is after:
             return CommitResponse()
         check_not_expired(session)
-        parts, discarded = _committed_parts(connection, session, request)
+        parts, discarded = choose(connection, session)
         commits.commit(connection, session.table, parts, replaced=_replaced(session, parts))
         _finish(connection, session_id, after)
         reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
