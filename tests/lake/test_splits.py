@@ -77,7 +77,18 @@ def test_narrow_rows_are_cut_between_row_groups() -> None:
 def test_wide_rows_are_cut_within_row_groups() -> None:
     plan = plan_of([(100_000, 100 * 1024, "a")])
     ends = split_by_size(plan, 256 * MIB, cross_partition=True, max_files=0)
-    assert len(ends) == 39
+    assert len(ends) == 38
+
+
+def test_files_a_little_larger_than_wanted_leave_no_crumbs() -> None:
+    plan = plan_of([(8000, 265, "a")] * 5)
+    assert split_by_size(plan, 2 * MIB, cross_partition=True, max_files=0) == [
+        8000,
+        16000,
+        24000,
+        32000,
+        40000,
+    ]
 
 
 def test_splits_of_a_skewed_file_are_even(lake: Lake, table: Table) -> None:

@@ -1,6 +1,7 @@
 """Incremental reads: each change told once, to whoever follows the versions (wire.md §4.5)."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maxlake.protocol.errors import MaxlakeError
+from maxlake.protocol.errors import ErrorCode, MaxlakeError
 from maxlake.protocol.messages.read import (
     CreateReadSessionRequest,
     IncrementalReadOptions,
@@ -18,6 +19,7 @@ from maxlake.protocol.messages.read import (
     ReadSessionResponse,
 )
 from maxlake.service import read_sessions, rows
+from maxlake.service.maintenance import maintain
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -48,6 +50,12 @@ def changes(scene: Scene, **options: object) -> list[tuple[int, int]]:
     """(operation, id), oldest first; 1 is an insertion, 0 a deletion."""
     table = read(scene, create(scene, mode="cdc", **options))
     return list(zip(table["__meta_op_type"].to_pylist(), table["id"].to_pylist(), strict=True))
+
+
+def expire(scene: Scene) -> None:
+    """Let all versions but the newest expire, and merge and delete what can be."""
+    settings = replace(scene.project.settings, snapshot_retention=0)
+    maintain(replace(scene.project, settings=settings), datetime.now(UTC) + timedelta(seconds=1))
 
 
 def version(scene: Scene) -> int:
@@ -158,6 +166,30 @@ def test_ranges_that_cannot_be_are_refused(scene: Scene, options: dict[str, obje
     with pytest.raises(MaxlakeError, match=text) as failed:
         create(scene, **options)
     assert failed.value.status_code == 400
+
+
+def test_a_quiet_table_can_be_polled_for_ever(scene: Scene) -> None:
+    """Versions expire with time, what a consumer has seen of a table nobody changes does not."""
+    scene.append([1])
+    seen = version(scene)
+    scene.sql("CREATE TABLE other (id bigint);")
+    expire(scene)
+    assert ids(scene, start_version=seen) == []
+    assert ids(scene, end_version=seen) == [1]
+    scene.append([2])
+    assert ids(scene, start_version=seen) == [2]
+
+
+def test_what_has_expired_is_told(scene: Scene) -> None:
+    scene.append([1])
+    seen = version(scene)
+    scene.append([2])
+    expire(scene)
+    for options in ({"start_version": seen}, {"end_version": seen}, {"start_time_stamp": "2000-01-01"}):
+        with pytest.raises(MaxlakeError, match="expired") as failed:
+            create(scene, **options)
+        assert failed.value.code is ErrorCode.VERSION_EXPIRED
+    assert ids(scene, start_version=version(scene)) == []
 
 
 COMMITS = st.lists(

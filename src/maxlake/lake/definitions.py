@@ -211,7 +211,8 @@ def drop_table(connection: Connection, table: Table) -> None:
         table.table_id,
     )
     connection.execute(delete(partition_table).where(partition_table.c.table_id == table.table_id))
-    connection.execute(delete(table_detail).where(table_detail.c.table_id == table.table_id))
+    for kind in (tables.table_change, table_detail):
+        connection.execute(delete(kind).where(kind.c.table_id == table.table_id))
     snapshot.changes.append(f"dropped_table:{table.table_id}")
     snapshot.schema_version += 1
     snapshot.save(connection)

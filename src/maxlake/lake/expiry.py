@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import ducklake, snapshots
 from maxlake.lake.database import Database, chunks
+from maxlake.lake.tables import table_change
 
 #: Snapshots one transaction forgets: milliseconds.
 SNAPSHOTS_AT_ONCE = 1000
@@ -93,6 +94,7 @@ def forget_definitions(database: Database) -> None:
             connection.execute(delete(kind).where(kind.c.end_snapshot <= oldest))
         _forget_names(connection, oldest)
         _forget_partitionings(connection, oldest)
+        _forget_changes(connection, oldest)
         for part, whole in _PARTS:
             connection.execute(delete(part.table).where(part.not_in(select(whole))))
 
@@ -133,3 +135,14 @@ def _forget_partitionings(connection: Connection, oldest: int) -> None:
     used = select(ducklake.data_file.c.partition_id).where(ducklake.data_file.c.partition_id.is_not(None))
     connection.execute(delete(info).where(info.c.end_snapshot <= oldest, info.c.partition_id.not_in(used)))
     connection.execute(delete(column).where(column.c.partition_id.not_in(select(info.c.partition_id))))
+
+
+def _forget_changes(connection: Connection, oldest: int) -> None:
+    """Forget of each table when it changed before the oldest kept snapshot, but for the last time."""
+    earlier, later = table_change, table_change.alias()
+    superseded = exists().where(
+        later.c.table_id == earlier.c.table_id,
+        later.c.snapshot_id > earlier.c.snapshot_id,
+        later.c.snapshot_id <= oldest,
+    )
+    connection.execute(delete(earlier).where(superseded))

@@ -24,7 +24,6 @@ from maxlake.lake.tables import Table
 from maxlake.protocol.errors import ErrorCode, InternalError
 from maxlake.protocol.partitions import PartitionFilter
 
-
 _RECORD_COUNT = attrgetter("record_count")
 _RAW_SIZE = attrgetter("raw_size")
 

@@ -9,6 +9,9 @@ from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import ROW_GROUP_ROWS
 from maxlake.lake.plans import Plan
 
+#: A row group so little larger than a split is one all the same, rather than one and a crumb.
+TOLERANCE = 1.25
+
 
 def split_by_size(plan: Plan, target: int, *, cross_partition: bool, max_files: int) -> list[int]:
     """Cut a plan into splits of about ``target`` raw bytes; return the row at which each ends.
@@ -49,9 +52,11 @@ def _groups(file: PlannedFile) -> Iterator[tuple[int, int]]:
 
 
 def _steps(file: PlannedFile, target: int) -> Iterator[tuple[int, int]]:
-    """Yield rows and bytes between places where a split may end: row groups, or less where rows are wide."""
+    """Yield rows and bytes between places where a split may end: row groups, or even parts of large ones."""
     for rows, size in _groups(file):
-        step = max(rows * target // max(size, 1), 1)
+        most = max(int(rows * TOLERANCE * target) // max(size, 1), 1)
+        parts = max(round(size / target), -(-rows // most))
+        step = min(-(-rows // parts), most)
         for start in range(0, rows, step):
             taken = min(step, rows - start)
             yield taken, size * taken // rows

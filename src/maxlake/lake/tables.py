@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Index, String, func, select, update
+from sqlalchemy import BigInteger, Connection, Index, String, func, insert, select, update
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Table as SqlTable
 
@@ -36,6 +36,14 @@ table_detail = SqlTable(
     SqlColumn("schema_version", BigInteger, nullable=False),
     SqlColumn("latest_snapshot", BigInteger, nullable=False),
     Index("maxlake_table_name", "schema_name", "table_name", unique=True),
+)
+#: One row a snapshot that changed rows or partitions of a table; of those up to the oldest kept snapshot just
+#: the last, since which the table was the same.
+table_change = SqlTable(
+    "maxlake_table_change",
+    metadata,
+    SqlColumn("table_id", BigInteger, primary_key=True, autoincrement=False),
+    SqlColumn("snapshot_id", BigInteger, primary_key=True, autoincrement=False),
 )
 Index("maxlake_data_file_table", ducklake.data_file.c.table_id, ducklake.data_file.c.end_snapshot)
 Index("maxlake_data_file_begin", ducklake.data_file.c.table_id, ducklake.data_file.c.begin_snapshot)
@@ -215,6 +223,17 @@ def touch(connection: Connection, table: Table, snapshot: Snapshot) -> None:
         .where(table_detail.c.table_id == table.table_id)
         .values(modified_at=snapshot.time, latest_snapshot=snapshot.snapshot_id)
     )
+    connection.execute(insert(table_change).values(table_id=table.table_id, snapshot_id=snapshot.snapshot_id))
+
+
+def last_change(connection: Connection, table: Table, snapshot_id: int) -> int:
+    """Return the last snapshot up to ``snapshot_id`` that changed the table's rows, 0 for none."""
+    found = connection.execute(
+        select(func.max(table_change.c.snapshot_id)).where(
+            table_change.c.table_id == table.table_id, table_change.c.snapshot_id <= snapshot_id
+        )
+    ).scalar_one()
+    return found or 0
 
 
 @dataclass(frozen=True)

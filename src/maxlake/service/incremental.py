@@ -71,7 +71,7 @@ def resolve(connection: Connection, table: Table, request: CreateReadSessionRequ
     if first is None and mode is IncrementalMode.CDC:
         first = bounds.created
     bounds.check(first, last)
-    return Versions(last, mode, first)
+    return Versions(bounds.kept(last), mode, None if first is None else bounds.kept(first))
 
 
 def _mode(text: str | None) -> IncrementalMode:
@@ -103,6 +103,7 @@ class _Bounds:
         self._where = table.full_name
         self._newest = newest
         self._oldest = snapshots.oldest_kept(connection)
+        self._same_since = tables.last_change(connection, table, self._oldest)
         self.created = tables.created_snapshot(connection, table)
 
     def version(self, version: int | None, time: str | None) -> int | None:
@@ -135,8 +136,12 @@ class _Bounds:
                 f"the start version {first} is after the end version {last}", where=self._where
             )
         oldest = last if first is None else first
-        if max(oldest, self.created) < self._oldest:
+        if max(self.kept(oldest), self.created) < self._oldest:
             raise self._expired(f"version {oldest}")
+
+    def kept(self, version: int) -> int:
+        """Return the version itself, or the oldest kept one if the table has not changed between them."""
+        return max(version, self._oldest) if version >= self._same_since else version
 
     def _expired(self, what: str) -> ConflictError:
         return ConflictError(
