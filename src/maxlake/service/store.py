@@ -81,6 +81,7 @@ block = Table(
     Column("session_id", String, primary_key=True),
     Column("block_number", BigInteger, primary_key=True, autoincrement=False),
     Column("attempt_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("schema_version", BigInteger, nullable=False),
     Column("record_count", BigInteger, nullable=False),
     Column("commit_message", String, nullable=False),
 )
