@@ -36,7 +36,7 @@ def sizes_of_splits(context):
         check_complete(parts, 5 * rows)
         most = max(part.num_rows for part in parts) * ROW
         assert most <= 1.25 * held, (asked, most)
-        assert len(parts) <= 2 * (5 * rows * ROW / held + 1), (asked, len(parts))
+        assert len(parts) <= 1.25 * (5 * rows * ROW / held + 1), (asked, len(parts))
         same((session.record_count, session.stats[1]), (5 * rows, 5 * rows))
         assert 0.8 < session.stats[0] / (5 * rows * ROW) < 1.3, session.stats
     whole = table.session()
