@@ -22,7 +22,7 @@ from maxlake.lake.tables import Table
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_FILES_PER_WRITE, MAX_PARTITIONS_PER_WRITE
 from maxlake.protocol.partitions import hive_path
-from maxlake.protocol.types.storage import ducklake_columns, storage_field
+from maxlake.protocol.types.storage import ducklake_columns, field_id, storage_field
 
 #: Rows of a row group: small enough to seek in, large enough to compress (design.md §3).
 ROW_GROUP_ROWS = 131_072
@@ -51,7 +51,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One durable file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes.
 
     ``bucket`` is that of all its rows, None in tables that are not clustered; ``groups`` has the rows and
-    raw bytes of each row group where there are several.
+    raw bytes of each row group where there are several. Columns with a field id above ``last_field_id`` are
+    younger than the file.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     footer_size: int
     raw_size: int
     statistics: tuple[ColumnStatistics, ...]
+    last_field_id: int
     bucket: int | None = None
     groups: tuple[tuple[int, int], ...] = ()
 
@@ -174,6 +176,7 @@ class PartWriter:
             raw_size=sum(size for _, size in self.groups),
             groups=tuple(self.groups) if len(self.groups) > 1 else (),
             statistics=tuple(file_statistics(self._footers[0], self._schema)),
+            last_field_id=max(field_id(field) or 0 for field in self._schema),
         )
 
     def discard(self) -> None:

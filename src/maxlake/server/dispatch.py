@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Action
 from maxlake.protocol.errors import invalid_argument
-from maxlake.protocol.headers import ROUTE_TOKEN_HEADER
+from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
 from maxlake.protocol.targets import TableTarget, parse_target
 from maxlake.server import dialects
 from maxlake.server import storage_handlers as handlers
@@ -118,6 +118,7 @@ class StorageApi:
             principal=principal,
             dialect=dialects.recognise(exchange.headers, text),
             retry_id=exchange.headers.get("odps-tunnel-retry-trace-id", ""),
+            access_token=exchange.headers.get(WRITE_ACCESS_TOKEN_HEADER, ""),
         )
 
     async def _upload(

@@ -13,6 +13,7 @@ import msgspec
 from maxlake.protocol.enums import WriteMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.base import Message, decode
+from maxlake.protocol.messages.blocks import BlockAddress, CreateBlockSessionRequest
 from maxlake.protocol.messages.read import (
     CreateReadSessionRequest,
     PreviewRequest,
@@ -20,15 +21,26 @@ from maxlake.protocol.messages.read import (
     ReadRowsRequest,
 )
 from maxlake.protocol.messages.write import (
+    CloseStreamResponse,
     CommitRequest,
     CreateWriteSessionRequest,
+    Empty,
     StreamAddress,
     WriteRowsRequest,
 )
 from maxlake.server import dialects
 from maxlake.server.dialects import Dialect
 from maxlake.server.parameters import Parameters, checked_identifier
-from maxlake.service import read_sessions, rows, uploads, write_sessions, write_streams
+from maxlake.service import (
+    blocks,
+    read_sessions,
+    rows,
+    streaming,
+    uploads,
+    write_sessions,
+    write_streams,
+)
+from maxlake.service.write_sessions import WriteForm
 
 if TYPE_CHECKING:
     from maxlake.protocol.targets import TableTarget
@@ -50,6 +62,7 @@ class StorageCall:
     principal: str
     dialect: Dialect
     retry_id: str
+    access_token: str
 
     @property
     def session_id(self) -> str:
@@ -100,29 +113,44 @@ def preview(call: StorageCall) -> RowStream:
 
 
 def create_write_session(call: StorageCall) -> Answer:
-    """TableCreateWriteSession (wire.md §8.1)."""
-    _check_write_mode(call)
+    """TableCreateWriteSession: for streams, for blocks, or none for streaming (wire.md §8.1 to §8.3)."""
+    mode = dialects.write_mode(call.parameters.text("WriteMode")) or WriteMode.BATCH
     request = decode(call.body, CreateWriteSessionRequest)
-    return write_sessions.create(call.project, call.target, request, call.principal)
+    if mode in (WriteMode.STREAMING, WriteMode.STREAMING_REALTIME):
+        return streaming.create_session(call.project, call.target, request)
+    has_quota = call.parameters.boolean("enableQuotaToken")
+    if mode is WriteMode.BATCH_COMPATIBLE and (has_quota or request.partition_spec is not None):
+        block_request = decode(call.body, CreateBlockSessionRequest)
+        return blocks.create(call.project, call.target, block_request, call.principal)
+    return write_sessions.create(call.project, call.target, request, call.principal, mode=mode)
 
 
 def get_write_session(call: StorageCall) -> Answer:
     """TableGetWriteSession (wire.md §8.4)."""
-    _check_write_mode(call)
-    answer = write_sessions.get(call.project, call.target, call.session_id, call.principal)
+    form = _form(call)
+    if form is WriteForm.BLOCKS:
+        return blocks.get(call.project, call.target, call.session_id, call.principal)
+    if form is WriteForm.FLUSHES:
+        answer = streaming.get_session(call.project, call.target)
+    else:
+        answer = write_sessions.get(call.project, call.target, call.session_id, call.principal)
     return dialects.write_session(answer, call.dialect)
 
 
 def commit_write_session(call: StorageCall) -> Answer:
-    """TableCommitWriteSession (wire.md §8.5)."""
-    _check_write_mode(call)
+    """TableCommitWriteSession (wire.md §8.5); streamed rows are visible already (drift.md A.13)."""
+    form = _form(call)
     request = decode(call.body, CommitRequest)
-    return write_sessions.commit(call.project, call.target, call.session_id, request, call.principal)
+    if form is WriteForm.FLUSHES:
+        return Empty()
+    module = blocks if form is WriteForm.BLOCKS else write_sessions
+    return module.commit(call.project, call.target, call.session_id, request, call.principal)
 
 
 def abort_write_session(call: StorageCall) -> Answer:
-    """TableAbortWriteSession (wire.md §8.5)."""
-    _check_write_mode(call)
+    """TableAbortWriteSession (wire.md §8.5); streamed rows stay (drift.md A.13)."""
+    if _form(call) is WriteForm.FLUSHES:
+        return Empty()
     return write_sessions.abort(call.project, call.target, call.session_id, call.principal)
 
 
@@ -143,37 +171,65 @@ class WriteStreamRequest(Message, frozen=True):
 
 
 def create_write_stream(call: StorageCall) -> Answer:
-    """TableCreateWriteStream (wire.md §9.1)."""
-    return write_streams.create(call.project, call.target, _stream_address(call), call.principal)
+    """TableCreateWriteStream (wire.md §9.1); block writers ask for quota with it (wire.md §8.2)."""
+    form = _form(call)
+    if form is WriteForm.BLOCKS:
+        return blocks.reserve(call.project, call.target, _stream_address(call), call.principal)
+    if form is WriteForm.FLUSHES:
+        return streaming.create_stream(call.project, call.target, _stream_address(call))
+    address = _stream_address(call)
+    return write_streams.create(
+        call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
+    )
 
 
 def get_write_stream(call: StorageCall) -> Answer:
     """TableGetWriteStream, as GET with everything in the query or as POST with a body (wire.md §9.2)."""
-    answer = write_streams.get(call.project, call.target, _stream_address(call), call.principal)
+    if _stream_form(call) is WriteForm.FLUSHES:
+        return dialects.stream_status(streaming.get_stream(call.project, call.target, _stream_address(call)))
+    address = _stream_address(call)
+    answer = write_streams.get(
+        call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
+    )
     return dialects.stream_status(answer)
 
 
 def close_write_stream(call: StorageCall) -> Answer:
-    """TableCloseWriteStream (wire.md §9.4)."""
+    """TableCloseWriteStream (wire.md §9.4); what was streamed needs no end (drift.md A.13)."""
+    if _stream_form(call) is WriteForm.FLUSHES:
+        return CloseStreamResponse()
     return write_streams.close(call.project, call.target, _stream_address(call), call.principal)
 
 
 def write_rows(call: StorageCall, body: UploadBody) -> Answer:
-    """TableWrite: one whole Arrow IPC stream (wire.md §9.3)."""
+    """TableWrite: one whole Arrow IPC stream, for a stream (wire.md §9.3) or as a block (wire.md §8.2)."""
+    form = _form(call)
+    upload = cast("BinaryIO", body)
+    if form is WriteForm.BLOCKS:
+        return blocks.write(call.project, call.target, _block_address(call), upload, call.principal)
     request = WriteRowsRequest(
         stream=_stream_address(call),
         count=call.parameters.unsigned("Count") or 0,
+        table_id=call.parameters.text("TableId") or "",
+        schema_version=call.parameters.unsigned("SchemaVersion"),
         row_offset=call.parameters.unsigned("RowOffset"),
+        access_token=call.access_token,
         retry_id=call.retry_id,
     )
-    return uploads.write(call.project, call.target, request, cast("BinaryIO", body), call.principal)
+    if form is WriteForm.FLUSHES:
+        return streaming.write(call.project, call.target, request, upload)
+    return uploads.write(call.project, call.target, request, upload, call.principal)
+
+
+def _block_address(call: StorageCall) -> BlockAddress:
+    block, attempt = (call.parameters.unsigned(name) for name in ("BlockNumber", "AttemptNumber"))
+    if block is None or attempt is None:
+        raise invalid_argument("the session takes blocks: name one with BlockNumber and AttemptNumber")
+    return BlockAddress(session_id=call.session_id, block_number=block, attempt_number=attempt)
 
 
 def _stream_address(call: StorageCall) -> StreamAddress:
-    _check_write_mode(call)
     body = decode(call.body, WriteStreamRequest)
-    if body.exactly_once_mode or call.parameters.boolean("ExactlyOnceMode"):
-        raise invalid_argument("exactly-once streams are not served yet: leave ExactlyOnceMode out")
     stream_id, version = body.stream_id, body.stream_version
     if stream_id in (None, ""):
         stream_id = call.parameters.identifier("StreamId")
@@ -185,7 +241,21 @@ def _stream_address(call: StorageCall) -> StreamAddress:
     return StreamAddress(session_id=call.session_id, stream_id=name, stream_version=version)
 
 
-def _check_write_mode(call: StorageCall) -> None:
+def _exactly_once(call: StorageCall) -> bool:
+    """Tell whether body or query asks for exactly-once (drift.md A.12)."""
+    body = decode(call.body, WriteStreamRequest)
+    return body.exactly_once_mode or call.parameters.boolean("ExactlyOnceMode")
+
+
+def _form(call: StorageCall) -> WriteForm:
+    """Tell what the call is about; where it names a WriteMode, it must be its session's."""
     mode = dialects.write_mode(call.parameters.text("WriteMode"))
-    if mode is not WriteMode.BATCH:
-        raise invalid_argument(f"WriteMode {mode} is not served yet: write with WriteMode=Batch")
+    return write_sessions.form_of(call.project, call.target, call.session_id, mode, call.principal)
+
+
+def _stream_form(call: StorageCall) -> WriteForm:
+    """Tell whether a call about a stream is about one of a session; blocks have none."""
+    form = _form(call)
+    if form is WriteForm.BLOCKS:
+        raise invalid_argument("the session takes blocks, which are whole with TableWrite: it has no streams")
+    return form

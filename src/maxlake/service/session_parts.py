@@ -65,7 +65,7 @@ def _decoded(connection: Connection, *conditions: ColumnElement[bool]) -> list[P
 
 def drop_stream(connection: Connection, address: StreamAddress) -> None:
     """Forget what a stream has uploaded."""
-    for kind in (store.part, store.upload):
+    for kind in (store.part, store.upload, store.batch):
         connection.execute(
             delete(kind).where(kind.c.session_id == address.session_id, kind.c.stream_id == address.stream_id)
         )
@@ -73,7 +73,7 @@ def drop_stream(connection: Connection, address: StreamAddress) -> None:
 
 def drop_session(connection: Connection, session_id: str) -> None:
     """Forget what a session has uploaded: it is committed, or never will be."""
-    for kind in (store.block, store.part, store.upload):
+    for kind in (store.block, store.part, store.upload, store.batch):
         connection.execute(delete(kind).where(kind.c.session_id == session_id))
 
 

@@ -33,11 +33,14 @@ write_session = Table(
     Column("overwrite", Boolean, nullable=False),
     Column("mode", String, nullable=False, default="Batch"),
     Column("blocks", String),
+    Column("schema_evolution", Boolean, nullable=False, default=False),
     Column("expires_at", Instant, nullable=False),
     Column("finished_at", Instant),
 )
 
-#: One row a stream id: its newest version. ``position`` is the order of creation within the session.
+#: One row a stream id: its newest version. ``position`` is the order of creation within the session,
+#: ``schema_version`` the table's when the version was created. A ``token_hash`` makes it exactly-once, and
+#: then ``record_count`` is its row offset.
 stream = Table(
     "maxlake_stream",
     metadata,
@@ -51,6 +54,8 @@ stream = Table(
     Column("byte_size", BigInteger, nullable=False, default=0),
     Column("error_code", String, nullable=False, default=""),
     Column("error_message", String, nullable=False, default=""),
+    Column("schema_version", BigInteger, nullable=False),
+    Column("token_hash", String, nullable=False, default=""),
 )
 
 #: One row a file a stream left, in order of arrival; gone once the session is committed or aborted.
@@ -71,6 +76,17 @@ upload = Table(
     Column("session_id", String, primary_key=True),
     Column("stream_id", String, primary_key=True),
     Column("retry_id", String, primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
+)
+
+#: One row an upload with rows that an exactly-once stream took, with the answer given (wire.md §9.3);
+#: a stream's newer version forgets those of the older.
+batch = Table(
+    "maxlake_batch",
+    metadata,
+    Column("session_id", String, primary_key=True),
+    Column("stream_id", String, primary_key=True),
+    Column("row_offset", BigInteger, primary_key=True, autoincrement=False),
     Column("answer", LargeBinary, nullable=False),
 )
 

@@ -12,6 +12,7 @@ from maxlake.lake.tables import Table
 from maxlake.protocol.columns import Column
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.limits import MAX_ARROW_MESSAGE
+from maxlake.protocol.types.defaults import default_scalar
 from maxlake.protocol.types.ingest import months_as_int32, to_storage
 from maxlake.protocol.types.storage import storage_type
 from maxlake.service.write_sessions import WriteSession, check_rows_have_partition
@@ -21,7 +22,10 @@ _WIDEST_PLAIN_VALUE = 16
 
 
 def stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield uploaded batches as the table stores them: columns matched by name, missing ones null."""
+    """Yield uploaded batches as the table stores them: columns matched by name, missing ones by default.
+
+    The default of a column that declares none is null.
+    """
     table = session.table
     uploaded = _positions(table, reader.schema)
     if uploaded:
@@ -85,8 +89,11 @@ def _stored_array(
                 where=where,
             )
     elif fixed is not None:
-        _check_batch_size(batch.num_rows * (len(fixed.encode()) + _WIDEST_PLAIN_VALUE), session.table)
-        array = pa.repeat(pa.scalar(fixed).cast(storage_type(column.type)), batch.num_rows)
+        value = pa.scalar(fixed).cast(storage_type(column.type))
+        array = _repeated(value, len(fixed.encode()), batch.num_rows, session.table)
+    elif column.default is not None:
+        value = default_scalar(column.default, column.type)
+        array = _repeated(value, len(column.default.encode()), batch.num_rows, session.table)
     else:
         array = to_storage(pa.nulls(batch.num_rows), column.type, where=where)
     if not column.nullable and array.null_count:
@@ -96,3 +103,8 @@ def _stored_array(
             where=where,
         )
     return array
+
+
+def _repeated(value: pa.Scalar, text_size: int, count: int, table: Table) -> pa.Array:
+    _check_batch_size(count * (text_size + _WIDEST_PLAIN_VALUE), table)
+    return pa.repeat(value, count)

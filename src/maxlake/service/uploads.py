@@ -5,13 +5,15 @@ from __future__ import annotations
 import traceback
 import uuid
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import Connection, insert, select
 
 from maxlake.failpoints import Failpoint, reach
-from maxlake.lake.arrow_input import open_stream
+from maxlake.lake.arrow_input import open_stream, validated
+from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part, Upload
 from maxlake.protocol.enums import StreamState
 from maxlake.protocol.errors import BadRequestError, MaxlakeError, invalid_argument
@@ -19,11 +21,19 @@ from maxlake.protocol.limits import MAX_INT64, MAX_REQUEST_TOKEN
 from maxlake.protocol.messages.write import StreamAddress, WriteRowsRequest, WriteRowsResponse
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import session_parts, store
+from maxlake.service import schema_versions, session_parts, store
+from maxlake.service.exactly_once import check_repeated, check_writer, earlier_answer, is_next, remember
 from maxlake.service.project import Project
 from maxlake.service.uploaded_rows import stored_batches
 from maxlake.service.write_sessions import WriteSession, load_writable
-from maxlake.service.write_streams import check_open, find, incomplete, update_stream
+from maxlake.service.write_streams import (
+    check_open,
+    current,
+    find,
+    incomplete,
+    update_stream,
+    where_of,
+)
 
 #: Bytes of a repeated body read at a time, to be thrown away.
 _DISCARDED_PIECE = 1024 * 1024
@@ -35,29 +45,65 @@ def write(
     """Store the rows of one Arrow IPC stream durably and append them to the stream.
 
     Bad rows put the stream into ERROR and are refused whole; a cut connection leaves it OPEN (drift.md B.8).
-    An upload repeated under the same retry id is answered as the first time.
+    An upload repeated under the same retry id, or at the same row offset of an exactly-once stream, is
+    answered as the first time.
     """
     address = request.stream
-    if request.row_offset is not None:
-        raise invalid_argument("exactly-once uploads are not served yet: leave RowOffset out")
     if len(request.retry_id) > MAX_REQUEST_TOKEN:
         raise invalid_argument(f"a retry id has at most {MAX_REQUEST_TOKEN} characters")
     with project.lake.database.read() as connection:
         session = load_writable(connection, target, address.session_id, principal)
-        answered = _answered(connection, request)
-        if not answered:
-            check_open(connection, session, address)
+        stream, answered = _stream(connection, session, request)
+    if answered and request.row_offset is not None:
+        check_repeated(answered, _row_count(body), request)
+        return answered
     if answered:
         discard_body(body)
         return answered
     try:
+        _check_schema(session, stream, request)
         finished = store_rows(project, session, address, body)
+        answer = _record(project, target, request, principal, finished)
     except BadRequestError as error:
-        _fail(project, address, error)
+        _fail(project, request, error)
         raise
-    answer = _record(project, target, request, principal, finished)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
+
+
+def _stream(
+    connection: Connection, session: WriteSession, request: WriteRowsRequest
+) -> tuple[AnyRow, WriteRowsResponse | None]:
+    """Return the stream of an upload, and the answer if it was taken before; raises if it cannot be taken."""
+    if request.table_id not in ("", str(session.table.table_id)):
+        raise invalid_argument(
+            f"TableId is {session.table.table_id}, not {request.table_id!r}", where=session.where
+        )
+    stream = current(connection, session, request.stream)
+    where = where_of(session, request.stream)
+    check_writer(stream, request, where)
+    if stream.token_hash:
+        answer = earlier_answer(connection, stream, request, where)
+    else:
+        answer = _retried(connection, request)
+    if answer is None:
+        check_open(connection, session, request.stream)
+    return stream, answer
+
+
+def _check_schema(session: WriteSession, stream: AnyRow, request: WriteRowsRequest) -> None:
+    where = where_of(session, request.stream)
+    for version in (stream.schema_version, request.schema_version):
+        if version is not None:
+            schema_versions.check(session.table, version, evolution=session.schema_evolution, where=where)
+
+
+def _row_count(body: BinaryIO) -> int:
+    """Read a repeated body to its end; return its rows."""
+    reader, checked = open_stream(body)
+    count = sum(batch.num_rows for batch in validated(reader))
+    checked.finish()
+    return count
 
 
 def discard_body(body: BinaryIO) -> None:
@@ -98,7 +144,7 @@ def store_rows(project: Project, session: WriteSession, address: StreamAddress, 
     return StoredRows(upload, parts, checked.byte_count)
 
 
-def _answered(connection: Connection, request: WriteRowsRequest) -> WriteRowsResponse | None:
+def _retried(connection: Connection, request: WriteRowsRequest) -> WriteRowsResponse | None:
     if not request.retry_id:
         return None
     answer = connection.execute(
@@ -121,47 +167,63 @@ def _record(
         # unknown they must stay.
         try:
             session = load_writable(connection, target, address.session_id, principal)
-            answered = _answered(connection, request)
-            stream = None if answered else check_open(connection, session, address)
+            stream, answered = _stream(connection, session, request)
+            if not answered:  # the table may have been altered meanwhile
+                _check_schema(session, stream, request)
+            elif request.row_offset is not None:
+                check_repeated(answered, finished.record_count, request)
         except MaxlakeError:
             finished.upload.discard()
             raise
-        if answered or stream is None:  # the first attempt was still under way when this one began
+        if answered:  # the first attempt was still under way when this one began
             finished.upload.discard()
-            return cast("WriteRowsResponse", answered)
+            return answered
         rows = stream.record_count + finished.record_count
         answer = WriteRowsResponse(
             commit_message=f"{address.stream_id}.{address.stream_version}:{rows}",
             record_count=finished.record_count,
             warning_message=incomplete(request.count, finished.record_count),
+            exactly_once_row_offset=UNSET if request.row_offset is None else rows,
         )
         session_parts.add(connection, address, finished.parts)
+        # An upload of more rows than declared makes no other complete.
+        declared = stream.declared_count + max(min(request.count, MAX_INT64), finished.record_count)
         update_stream(
             connection,
             address,
             record_count=rows,
-            declared_count=min(stream.declared_count + request.count, MAX_INT64),
+            declared_count=min(declared, MAX_INT64),
             byte_size=stream.byte_size + finished.byte_size,
         )
-        if request.retry_id:
-            connection.execute(
-                insert(store.upload).values(
-                    session_id=address.session_id,
-                    stream_id=address.stream_id,
-                    retry_id=request.retry_id,
-                    answer=msgspec.msgpack.encode(answer),
-                )
-            )
+        _remember(connection, request, answer)
         reach(Failpoint.BEFORE_PART_TRANSACTION)
     reach(Failpoint.AFTER_PART_TRANSACTION)
     return answer
 
 
-def _fail(project: Project, address: StreamAddress, error: BadRequestError) -> None:
-    """Put an open stream into ERROR; a closed or replaced one keeps what it has."""
+def _remember(connection: Connection, request: WriteRowsRequest, answer: WriteRowsResponse) -> None:
+    address = request.stream
+    if request.row_offset is not None:
+        remember(connection, address, request.row_offset, answer)
+    elif request.retry_id:
+        connection.execute(
+            insert(store.upload).values(
+                session_id=address.session_id,
+                stream_id=address.stream_id,
+                retry_id=request.retry_id,
+                answer=msgspec.msgpack.encode(answer),
+            )
+        )
+
+
+def _fail(project: Project, request: WriteRowsRequest, error: BadRequestError) -> None:
+    """Put an open stream into ERROR; a closed, replaced or fenced one keeps what it has."""
+    address = request.stream
     with project.lake.database.write() as connection:
         row = find(connection, address)
         if row is None or row.version != address.stream_version:
+            return
+        if row.token_hash and not is_next(row, request):
             return
         if not WRITE_STREAM.allows(StreamState(row.state), StreamEvent.FAIL):
             return

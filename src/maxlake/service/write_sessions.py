@@ -39,7 +39,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.partitions import hive_path, parse_partition_spec, resolve
 from maxlake.protocol.states import WRITE_SESSION, SessionEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, session_parts, store
+from maxlake.service import expiry, schema_versions, session_parts, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
@@ -70,6 +70,7 @@ class WriteSession:
     state: WriteSessionState
     partition: dict[str, str]
     overwrite: bool
+    schema_evolution: bool
     expires_at: datetime
     blocks: BlockOptions | None = None
 
@@ -98,6 +99,7 @@ def create(
             )
         partition_spec = request.partition_spec
     overwrite = decode_flag(request.flags.get("overwrite", request.overwrite), "overwrite")
+    evolution = decode_flag(request.flags.get("enable_schema_evolution", False), "enable_schema_evolution")
     session_id = new_id()
     expiry.sweep(project)
     with project.lake.database.write() as connection:
@@ -117,6 +119,7 @@ def create(
                 overwrite=overwrite,
                 mode=mode,
                 blocks=None if blocks is None else msgspec.json.encode(blocks).decode(),
+                schema_evolution=evolution,
                 expires_at=project.new_expiry(),
             )
         )
@@ -176,6 +179,7 @@ def load(connection: Connection, target: TableTarget, session_id: str, principal
         partition=msgspec.json.decode(row.partition, type=dict[str, str]),
         overwrite=row.overwrite,
         blocks=None if row.blocks is None else msgspec.json.decode(row.blocks, type=BlockOptions),
+        schema_evolution=row.schema_evolution,
         expires_at=row.expires_at,
     )
 
@@ -233,8 +237,8 @@ def commit(
 ) -> CommitResponse:
     """Make the session's rows visible, all at once; repeating it is harmless (wire.md §8.5, drift.md B.10).
 
-    Raises ``InvalidStreamStatus`` while a stream in scope is open or failed, ``InvalidSessionStatus`` after
-    abort or expiry.
+    Raises ``InvalidStreamStatus`` while a stream in scope is open or failed, ``SCHEMA_MISMATCH`` for one of
+    another schema version than the table's, ``InvalidSessionStatus`` after abort or expiry.
     """
     if request.commit_messages is not None:
         raise invalid_argument("CommitMessages commit blocks; this session was created to take streams")
@@ -309,8 +313,14 @@ def _committed_parts(
     chosen: list[Part] = []
     discarded: list[Part] = []
     for row in streams:
-        into = chosen if (row.stream_id, row.version) in scope else discarded
-        into.extend(session_parts.of_stream(connection, session.session_id, row.stream_id))
+        in_scope = (row.stream_id, row.version) in scope
+        parts = session_parts.of_stream(connection, session.session_id, row.stream_id)
+        (chosen if in_scope else discarded).extend(parts)
+        if in_scope:
+            where = f"{session.where}, stream {row.stream_id}"
+            evolution = session.schema_evolution
+            schema_versions.check(session.table, row.schema_version, evolution=evolution, where=where)
+            schema_versions.check_values(session.table, parts, where)
     return chosen, discarded
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from msgspec import UNSET
 from sqlalchemy import Connection, func, insert, select, update
 
 from maxlake.lake import tables
@@ -29,6 +30,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
 from maxlake.service import session_parts, store
+from maxlake.service.exactly_once import new_token
 from maxlake.service.project import Project
 from maxlake.service.write_sessions import WriteSession, load_unaborted, load_writable
 
@@ -83,8 +85,18 @@ def check_address(address: StreamAddress) -> None:
         )
 
 
-def create(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamSchema:
-    """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14)."""
+def create(
+    project: Project,
+    target: TableTarget,
+    address: StreamAddress,
+    principal: str,
+    *,
+    exactly_once: bool = False,
+) -> StreamSchema:
+    """Open a stream; a higher version replaces an earlier one and drops its rows (drift.md B.14).
+
+    With ``exactly_once`` the answer has the token that its writer needs; earlier tokens are void.
+    """
     check_address(address)
     dropped: list[Part] = []
     with project.lake.database.write() as connection:
@@ -98,19 +110,31 @@ def create(project: Project, target: TableTarget, address: StreamAddress, princi
                     version=address.stream_version,
                     position=_new_position(connection, session),
                     state=StreamState.OPEN,
+                    schema_version=session.table.schema_version,
                 )
             )
         elif row.version < address.stream_version:
             dropped = session_parts.of_stream(connection, address.session_id, address.stream_id)
-            _replace(connection, address)
+            _replace(connection, address, session.table.schema_version)
         else:  # the answer to the first call may have been lost
             check_open(connection, session, address)
+        row = current(connection, session, address)
+        token, offset = _claimed(connection, address, row) if exactly_once else (UNSET, UNSET)
     session_parts.remove_files(project.lake.data, session.table.path, dropped)
     return StreamSchema(
         table_schema=schema_of(session.table),
         table_id=str(session.table.table_id),
-        schema_version=session.table.schema_version,
+        schema_version=row.schema_version,
+        access_token=token,
+        row_offset=offset,
     )
+
+
+def _claimed(connection: Connection, address: StreamAddress, row: AnyRow) -> tuple[str, int]:
+    """Make the stream exactly-once, if it is not; return the token of its new writer, and its row offset."""
+    token = new_token()
+    update_stream(connection, address, token_hash=token.hash)
+    return token.text, row.record_count
 
 
 def _new_position(connection: Connection, session: WriteSession) -> int:
@@ -124,7 +148,7 @@ def _new_position(connection: Connection, session: WriteSession) -> int:
     return count
 
 
-def _replace(connection: Connection, address: StreamAddress) -> None:
+def _replace(connection: Connection, address: StreamAddress, schema_version: int) -> None:
     session_parts.drop_stream(connection, address)
     update_stream(
         connection,
@@ -136,6 +160,8 @@ def _replace(connection: Connection, address: StreamAddress) -> None:
         byte_size=0,
         error_code="",
         error_message="",
+        schema_version=schema_version,
+        token_hash="",
     )
 
 
@@ -148,19 +174,34 @@ def update_stream(connection: Connection, address: StreamAddress, **changes: obj
     )
 
 
-def get(project: Project, target: TableTarget, address: StreamAddress, principal: str) -> StreamStatus:
-    """Tell how far a stream has come."""
-    with project.lake.database.read() as connection:
+def get(
+    project: Project,
+    target: TableTarget,
+    address: StreamAddress,
+    principal: str,
+    *,
+    exactly_once: bool = False,
+) -> StreamStatus:
+    """Tell how far a stream has come.
+
+    With ``exactly_once`` the caller becomes its only writer, from its present row offset on, whoever was it
+    before (drift.md A.12).
+    """
+    database = project.lake.database
+    with database.write() if exactly_once else database.read() as connection:
         session = load_unaborted(connection, target, address.session_id, principal)
         row = current(connection, session, address)
+        token, offset = _claimed(connection, address, row) if exactly_once else (UNSET, UNSET)
     return StreamStatus(
         status=StreamState(row.state),
         record_count=row.record_count,
         byte_size=row.byte_size,
         table_schema=schema_of(session.table),
         table_id=str(session.table.table_id),
-        schema_version=session.table.schema_version,
+        schema_version=row.schema_version,
         latest_schema_version=session.table.schema_version,
+        access_token=token,
+        row_offset=offset,
         error_code=row.error_code,
         error_message=row.error_message,
     )

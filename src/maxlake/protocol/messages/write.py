@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from maxlake.protocol.enums import StreamState
 from maxlake.protocol.messages.base import Message
@@ -53,18 +53,27 @@ class StreamAddress(Message, frozen=True, kw_only=True):
 
 
 class StreamSchema(Message, frozen=True, kw_only=True):
-    """What TableCreateWriteStream tells about the table (wire.md §9.1)."""
+    """What TableCreateWriteStream tells about the table (wire.md §9.1).
+
+    ``access_token`` and ``row_offset`` are there when exactly-once was asked for (drift.md A.12).
+    """
 
     table_schema: WriteSchema
     table_id: str
     schema_version: int
+    access_token: str | UnsetType = UNSET
+    row_offset: int | UnsetType = UNSET
     is_delta_table: bool = False
     quota_token: str = "none"  # noqa: S105 - opaque, required non-empty by block writers
     warning_message: str = ""
 
 
 class StreamStatus(Message, frozen=True, kw_only=True):
-    """Answer of TableGetWriteStream; ``byte_size`` counts Arrow bytes received (wire.md §9.2)."""
+    """Answer of TableGetWriteStream; ``byte_size`` counts Arrow bytes received (wire.md §9.2).
+
+    ``schema_version`` is the table's when the stream was created, ``latest_schema_version`` its present one.
+    ``access_token`` and ``row_offset`` are there when exactly-once was asked for (drift.md A.12).
+    """
 
     status: StreamState
     record_count: int
@@ -73,26 +82,39 @@ class StreamStatus(Message, frozen=True, kw_only=True):
     table_id: str
     schema_version: int
     latest_schema_version: int
+    access_token: str | UnsetType = UNSET
+    row_offset: int | UnsetType = UNSET
     error_code: str = ""
     error_message: str = ""
     warning_message: str = ""
 
 
 class WriteRowsRequest(Message, frozen=True, kw_only=True):
-    """Query of TableWrite. ``count`` is what the client declared, 0 = unknown (drift.md B.9)."""
+    """Query of TableWrite. ``count`` is what the client declared, 0 = unknown (drift.md B.9).
+
+    ``table_id`` and ``schema_version`` are the stream's, as MaxStorage and Java repeat them;
+    ``access_token`` comes in a header, and belongs to ``row_offset``.
+    """
 
     stream: StreamAddress
     count: Annotated[int, Meta(ge=0)] = 0
+    table_id: str = ""
+    schema_version: int | None = None
     row_offset: int | None = None
+    access_token: str = ""
     retry_id: str = ""
 
 
 class WriteRowsResponse(Message, frozen=True, kw_only=True):
-    """Answer of TableWrite. ``commit_message`` is opaque and never empty."""
+    """Answer of TableWrite. ``commit_message`` is opaque and never empty.
+
+    ``exactly_once_row_offset`` is where the stream's next rows belong, in exactly-once mode alone.
+    """
 
     commit_message: str
     record_count: int
     warning_message: str = ""
+    exactly_once_row_offset: int | UnsetType = UNSET
 
 
 class CommitRequest(Message, frozen=True, kw_only=True):
