@@ -7,18 +7,19 @@ import sys
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pyarrow as pa
 import pytest
-from sqlalchemy import Column, Integer, MetaData, insert, select
+from sqlalchemy import Column, Integer, MetaData, create_engine, insert, select
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from maxlake.lake import database as database_module
 from maxlake.lake import definitions, ducklake
-from maxlake.lake.database import MAX_IDENTIFIER, Database
+from maxlake.lake.database import MAX_IDENTIFIER, Database, Instant
 from maxlake.lake.tables import TableOptions
 from maxlake.lake.turns import Turns
 from maxlake.protocol.columns import Column as DataColumn
@@ -322,3 +323,11 @@ def test_long_project_names_keep_schemas_of_their_own() -> None:
     assert len(set(schemas)) == len(names)
     assert all(len(schema.encode()) <= MAX_IDENTIFIER for schema in schemas)
     assert schemas[3:5] == ["maxlake_short", "maxlake_" + "a" * 55]
+
+
+def test_instants_of_any_year_sort_as_they_are() -> None:
+    instants = [datetime(year, 1, 1, tzinfo=UTC) for year in (1, 999, 1000, 1970, 9999)]
+    dialect = create_engine("sqlite://").dialect
+    texts = [Instant().process_bind_param(instant, dialect) for instant in instants]
+    assert texts == sorted(texts)
+    assert [Instant().process_result_value(text, dialect) for text in texts] == instants

@@ -1,8 +1,10 @@
 """Scans of files that are whole, short, damaged or gone."""
 
+import errno
 import logging
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +14,7 @@ from maxlake.lake.files import PlannedFile
 from maxlake.lake.plans import Slice
 from maxlake.lake.scans import BatchLimits, Projection, scan
 from maxlake.lake.tables import StoredColumn
-from maxlake.protocol.errors import DamageError
+from maxlake.protocol.errors import BusyError, DamageError
 from maxlake.protocol.types.arrow import ReadUnits
 
 COLUMN = StoredColumn(
@@ -81,3 +83,25 @@ def test_a_damaged_file_is_no_rows(data: Path) -> None:
 def test_a_file_with_too_few_rows_is_damaged(data: Path) -> None:
     with pytest.raises(DamageError, match="lacks 5 rows"):
         read(data, 9_995, 10)
+
+
+def test_wide_rows_are_decoded_few_at_a_time(tmp_path: Path) -> None:
+    """Neither a batch nor the filling of one from further row groups takes more than its bytes."""
+    schema = pa.schema([pa.field("a", pa.string(), metadata={"PARQUET:field_id": "1"})])
+    rows, width = 4000, 100_000
+    table = pa.table({"a": ["x" * width] * rows}, schema=schema)
+    pq.write_table(table, tmp_path / "wide.parquet", row_group_size=500)
+    file = PlannedFile("wide.parquet", rows, table.nbytes, ())
+    column = msgspec.structs.replace(COLUMN, type="string")
+    batches = list(scans.decode(tmp_path, [Slice(file, 0, rows)], [column]))
+    assert sum(batch.num_rows for batch in batches) == rows
+    assert max(batch.nbytes for batch in batches) <= scans.DECODED_BYTES
+
+
+def test_a_shortage_of_the_server_is_no_damage(data: Path, monkeypatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(scans.pq, "ParquetFile", refused)
+    with pytest.raises(BusyError, match="open files"):
+        read(data, 0, 1)

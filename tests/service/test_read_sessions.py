@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from maxlake.protocol import limits
 from maxlake.protocol.enums import SplitMode
+from maxlake.protocol.errors import BadRequestError
 from maxlake.protocol.messages.read import (
     CreateReadSessionRequest,
     ReadAddress,
@@ -169,3 +170,10 @@ def test_splits_and_addresses_are_the_snapshot(
             assert reader.read(early.session_id) == before
 
     run()
+
+
+@pytest.mark.parametrize("bucket", ["3", "-1", "x", "９", "9" * 5000])
+def test_what_is_no_bucket_is_refused(bucket: str, project: Project) -> None:
+    with scene(project, partitioned=False, clustered=True) as made:
+        with pytest.raises(BadRequestError, match="is no bucket"):
+            Reader(made).create(SplitMode.SIZE, 0, required_bucket_ids=(bucket,))

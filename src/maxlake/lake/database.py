@@ -92,7 +92,8 @@ class Instant(TypeDecorator[datetime]):
         """Write text of fixed width, so that it sorts as the instants do."""
         if value is None or dialect.name == "postgresql":
             return value
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        # strftime does not pad years.
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") + "+00"
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return an aware datetime."""

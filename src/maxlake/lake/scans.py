@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,16 +16,21 @@ from maxlake.lake.filters import Filter, row_group_bounds
 from maxlake.lake.mappings import Mapping
 from maxlake.lake.plans import Slice
 from maxlake.lake.tables import StoredColumn
-from maxlake.protocol.errors import DamageError, ErrorCode
+from maxlake.protocol.errors import BusyError, DamageError, ErrorCode
 from maxlake.protocol.types.arrow import ReadUnits, arrow_type
 from maxlake.protocol.types.storage import to_read
 from maxlake.protocol.types.text import parse_type
+
+#: What says nothing of the file: too many open files, here or in all, and no memory.
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _log = logging.getLogger(__name__)
 
 #: Rows decoded at a time; batches sent are slices of these. More only delay the first (16.8 ms for 65,536
 #: rows of lineitem, 5.2 ms for these), and whole scans are no faster.
 DECODED_ROWS = 16_384
+#: Bytes of these rows, all columns of the table counted: fewer rows are decoded where they are wide.
+DECODED_BYTES = 16 * 1024 * 1024
 #: Bytes of a column read at a time: the first rows of a row group must not cost all of it. (Ten of 131,072
 #: rows, 21 columns: 5.5 MB and 5 ms against 20.6 MB and 13 ms for whole columns; full scans no slower.)
 READ_AHEAD = 256 * 1024
@@ -142,6 +148,10 @@ def _readable(data: Path, piece: Slice) -> Generator[pq.ParquetFile]:
         ) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
+        if isinstance(error, pa.ArrowMemoryError) or getattr(error, "errno", None) in _SHORTAGES:
+            raise BusyError(
+                ErrorCode.SERVICE_UNAVAILABLE, f"the server is short of memory or open files: {error}"
+            ) from error
         _log.exception("data file %s", path)
         raise _damage("a data file is missing or damaged", piece) from error
 
@@ -164,9 +174,8 @@ class _Reader:
 
     def read(self, columns: Sequence[StoredColumn]) -> Iterator[pa.RecordBatch]:
         """Yield all rows of the slice."""
-        numbers = [number for number, _, _ in self._groups]
-        if numbers:
-            yield from self._decode(columns, numbers, self._groups[0][1], self._piece.count)
+        for number, skip, rows in self._groups:
+            yield from self._decode(columns, number, skip, rows)
 
     def select(self, columns: Sequence[StoredColumn], selection: Selection) -> Iterator[pa.RecordBatch]:
         """Yield the selected rows; a row group without any costs no more than the columns of the filter."""
@@ -174,7 +183,7 @@ class _Reader:
             if not mask.true_count:
                 continue
             row = 0
-            for batch in self._decode(columns, [number], skip, rows):
+            for batch in self._decode(columns, number, skip, rows):
                 wanted = mask.slice(row, batch.num_rows)
                 row += batch.num_rows
                 if wanted.true_count:
@@ -195,7 +204,7 @@ class _Reader:
         )
         for (number, skip, rows), found in zip(self._groups, bounds, strict=True):
             if selection.filter.may_match({origins[name].name: known for name, known in found.items()}):
-                batches = self._decode(selection.columns, [number], skip, rows)
+                batches = self._decode(selection.columns, number, skip, rows)
                 yield pa.concat_arrays([selection.filter.mask(batch) for batch in batches])
             else:
                 yield pa.array([], pa.bool_())
@@ -204,13 +213,15 @@ class _Reader:
         return Mapping(self._schema, columns, self._piece.file.change, self._piece.file.path)
 
     def _decode(
-        self, columns: Sequence[StoredColumn], numbers: list[int], skip: int, count: int
+        self, columns: Sequence[StoredColumn], number: int, skip: int, count: int
     ) -> Iterator[pa.RecordBatch]:
+        """Yield ``count`` rows of a row group after the first ``skip``."""
         mapping = self._mapping(columns)
         left = count
+        # One row group at a time: a batch would be filled from the next ones, whatever their rows weigh.
         for stored in self._file.iter_batches(
-            batch_size=min(DECODED_ROWS, skip + count),
-            row_groups=numbers,
+            batch_size=min(self._batch_rows(number), skip + count),
+            row_groups=[number],
             columns=mapping.fields,
             use_threads=False,
         ):
@@ -222,6 +233,12 @@ class _Reader:
             if not left:  # going on would decode the rest of the row group
                 return
         raise _damage(f"a data file lacks {left} rows", self._piece)
+
+    def _batch_rows(self, number: int) -> int:
+        """Return how many rows of a row group to decode at a time."""
+        file = self._piece.file
+        rows, size = file.groups[number] if file.groups else (file.record_count, file.raw_size)
+        return max(1, min(DECODED_ROWS, rows * DECODED_BYTES // max(size, 1)))
 
 
 def _row_groups(footer: pq.FileMetaData, piece: Slice) -> Iterator[tuple[int, int, int]]:

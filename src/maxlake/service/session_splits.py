@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from maxlake.lake import splits
@@ -11,6 +12,8 @@ from maxlake.protocol import limits
 from maxlake.protocol.enums import SplitMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.read import CreateReadSessionRequest
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def required_buckets(table: Table, request: CreateReadSessionRequest) -> tuple[int, ...] | None:
@@ -33,8 +36,8 @@ def required_buckets(table: Table, request: CreateReadSessionRequest) -> tuple[i
 
 def _bucket(value: int | str, buckets: int) -> int:
     text = str(value).strip()
-    if not (text.isascii() and text.isdigit()) or int(text) >= buckets:
-        raise invalid_argument(f"{value!r} is no bucket: the table has buckets 0 to {buckets - 1}")
+    if not _NUMBER.fullmatch(text) or int(text) >= buckets:
+        raise invalid_argument(f"{text[:20]!r} is no bucket: the table has buckets 0 to {buckets - 1}")
     return int(text)
 
 
