@@ -172,8 +172,10 @@ def test_splits_and_addresses_are_the_snapshot(
     run()
 
 
-@pytest.mark.parametrize("bucket", ["3", "-1", "x", "９", "9" * 5000])
+@pytest.mark.parametrize("bucket", ["3", "-1", "x", "\uff19", "9" * 5000])
 def test_what_is_no_bucket_is_refused(bucket: str, project: Project) -> None:
-    with scene(project, partitioned=False, clustered=True) as made:
-        with pytest.raises(BadRequestError, match="is no bucket"):
-            Reader(made).create(SplitMode.SIZE, 0, required_bucket_ids=(bucket,))
+    with (
+        scene(project, partitioned=False, clustered=True) as made,
+        pytest.raises(BadRequestError, match="is no bucket"),
+    ):
+        Reader(made).create(SplitMode.SIZE, 0, required_bucket_ids=(bucket,))
