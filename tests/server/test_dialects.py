@@ -108,7 +108,7 @@ def test_streams_are_a_list_for_pyodps_and_a_map_for_others():
 
 
 def test_write_mode_in_any_case():
-    assert dialects.write_mode(None) is WriteMode.BATCH
+    assert dialects.write_mode(None) is None
     assert dialects.write_mode("STREAMINGREALTIME") is WriteMode.STREAMING_REALTIME
     with pytest.raises(BadRequestError):
         dialects.write_mode("eventually")

@@ -102,6 +102,12 @@ MAX_TYPE_NODES = 4096
 
 #: Streams of one write session: each is a row the commit reads.
 MAX_STREAMS = 10_000
+#: Blocks of one write session: the messages that commit them, of some 130 bytes each, fit into a JSON body.
+MAX_BLOCKS = 10_000
+#: Attempts at all blocks of a session together: each is a row, and a file or more until the commit.
+MAX_BLOCK_ATTEMPTS = 4 * MAX_BLOCKS
+#: Streamed uploads one transaction makes visible: they wait for one another, and a commit stays short.
+MAX_GROUP_COMMIT = 64
 #: Characters of an id a client makes up to recognise its own repetitions (retry ids, uuids of statements).
 MAX_REQUEST_TOKEN = 128
 #: Numbers that databases keep.
@@ -150,6 +156,10 @@ MAX_CLOCK_SKEW = 15 * 60
 SESSION_LIFETIME = 24 * 60 * 60
 #: How long an expired read session can still be refreshed (drift.md B.7).
 REFRESH_GRACE = 24 * 60 * 60
+#: How long a streamed upload is remembered, so that it is answered when repeated, and how many of a project
+#: at most: at 300 a second those of eleven minutes; clients give up repeating after two (wire.md §3.4).
+FLUSH_MEMORY = 24 * 60 * 60
+MAX_REMEMBERED_FLUSHES = 200_000
 #: How long finished write sessions are remembered, so that a repeated commit is answered.
 FINISHED_SESSION_MEMORY = 30 * 24 * 60 * 60
 

@@ -133,10 +133,10 @@ def route_token(host: str) -> str:
     return f"maxlake;{host};0"
 
 
-def write_mode(text: str | None) -> WriteMode:
-    """Read WriteMode, in any case; absent means Batch (drift.md B.25). Raises InvalidArgument."""
+def write_mode(text: str | None) -> WriteMode | None:
+    """Read WriteMode, in any case; None if it is absent (drift.md A.14, B.25). Raises InvalidArgument."""
     if text is None:
-        return WriteMode.BATCH
+        return None
     for mode in WriteMode:
         if mode.value.lower() == text.lower():
             return mode

@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from maxlake.lake.parts import Part
 from maxlake.protocol.enums import WriteSessionState
-from maxlake.protocol.limits import FINISHED_SESSION_MEMORY
+from maxlake.protocol.limits import FINISHED_SESSION_MEMORY, FLUSH_MEMORY, MAX_REMEMBERED_FLUSHES
 from maxlake.service import session_parts, store
 from maxlake.service.project import Project
 
@@ -33,6 +33,7 @@ def forget(project: Project, now: datetime) -> None:
     with project.lake.database.write() as connection:
         connection.execute(delete(store.read_session).where(store.read_session.c.expires_at < gone))
         connection.execute(delete(store.instance).where(store.instance.c.ended_at < finished))
+        _forget_flushes(connection, now)
         ended = connection.execute(
             select(session.c.session_id, session.c.table_path).where(
                 ((session.c.state == WriteSessionState.NORMAL) & (session.c.expires_at < gone))
@@ -47,3 +48,15 @@ def forget(project: Project, now: datetime) -> None:
                 connection.execute(delete(kind).where(kind.c.session_id == row.session_id))
     for table_path, parts in removed:
         session_parts.remove_files(project.lake.data, table_path, parts)
+
+
+def _forget_flushes(connection: Connection, now: datetime) -> None:
+    """Forget streamed uploads nobody will repeat: those of yesterday, and all but the latest."""
+    time = store.flush.c.committed_at
+    newest_surplus = connection.execute(
+        select(time).order_by(time.desc()).offset(MAX_REMEMBERED_FLUSHES).limit(1)
+    ).scalar_one_or_none()
+    last = now - timedelta(seconds=FLUSH_MEMORY)
+    if newest_surplus is not None:
+        last = max(last, newest_surplus)
+    connection.execute(delete(store.flush).where(time <= last))

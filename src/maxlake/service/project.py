@@ -7,11 +7,16 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from maxlake.lake.lake import Lake
 from maxlake.protocol import limits
 from maxlake.protocol.errors import DeniedError, ErrorCode
+from maxlake.service.group_commit import GroupCommit
 from maxlake.service.plan_cache import PlanCache
+
+if TYPE_CHECKING:
+    from maxlake.service.streaming import Flush, FlushOutcome
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class Project:
     settings: ServiceSettings
     plans: PlanCache = field(default_factory=PlanCache)
     sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
+    flushes: GroupCommit[Flush, FlushOutcome] = field(
+        default_factory=lambda: GroupCommit(limits.MAX_GROUP_COMMIT)
+    )
 
     def new_expiry(self) -> datetime:
         """Return when a session made or refreshed now expires."""

@@ -63,7 +63,7 @@ class WriterStats(Message, frozen=True, kw_only=True):
 
 
 class CommitMessage(Message, frozen=True, kw_only=True):
-    """The JSON text TableWrite answers a block with. Clients read all but ``proof``, which nobody can guess."""
+    """The JSON text a written block is answered with. ``proof`` is ours: nobody can guess it."""
 
     block_number: int
     attempt_number: int
