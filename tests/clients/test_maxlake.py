@@ -11,7 +11,9 @@ pytestmark = pytest.mark.client
 
 
 @pytest.mark.parametrize(
-    "behaviour", [*behaviours("v2_writing.py", "v2_reading.py", "v2_access.py"), *reads()], ids=label
+    "behaviour",
+    [*behaviours("v2_writing.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py"), *reads()],
+    ids=label,
 )
 def test_maxlake(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
     real_client(MAXLAKE, "storage_api_v2.py").show(behaviour)

@@ -11,7 +11,11 @@ pytestmark = pytest.mark.client
 
 @pytest.mark.parametrize(
     "behaviour",
-    [*behaviours("ms_writing.py", "ms_reading.py", "rest.py"), *reads("2"), *reads("3")],
+    [
+        *behaviours("ms_writing.py", "ms_exactly_once.py", "ms_reading.py", "rest.py"),
+        *reads("2"),
+        *reads("3"),
+    ],
     ids=label,
 )
 def test_pyodps_0_13_2(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:

@@ -11,7 +11,10 @@ pytestmark = pytest.mark.client
 
 @pytest.mark.parametrize(
     "behaviour",
-    [*behaviours("v2_writing.py", "v2_reading.py", "v2_access.py", "rest.py"), *reads()],
+    [
+        *behaviours("v2_writing.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py", "rest.py"),
+        *reads(),
+    ],
     ids=label,
 )
 def test_pyodps_0_13_0(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
