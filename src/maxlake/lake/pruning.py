@@ -17,12 +17,17 @@ from maxlake.lake.tables import Table
 def pruned(
     connection: Connection, table: Table, listed: Sequence[ListedFile], wanted: Filter
 ) -> list[ListedFile]:
-    """Return the files that may hold wanted rows, in the order given."""
+    """Return the files that may hold wanted rows, in the order given.
+
+    A filter of very many conditions prunes only partitions of a table of many files.
+    """
     names = table.partition_keys
     keys = list({entry.key for entry in listed})
     matching = wanted.matching_partitions([dict(zip(names, key, strict=True)) for key in keys])
     partitions = dict(zip(keys, matching, strict=True))
     left = [entry for entry in listed if partitions[entry.key]]
+    if not wanted.affords(len(left)):
+        return left
     bounds = _bounds(connection, table, [entry.file_id for entry in left], wanted)
     return [entry for entry in left if wanted.may_match(bounds[entry.file_id])]
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 import msgspec
 
 from maxlake.lake.filters import Filter
 from maxlake.lake.scans import Selection
 from maxlake.lake.tables import StoredColumn, Table
+from maxlake.service.weighted_cache import WeightedCache
 
-#: Compiled predicates kept: those of the sessions being read.
-COMPILED = 256
+#: Words and signs all compiled predicates that are kept have together: each takes about a KiB.
+COMPILED_TOKENS = 100_000
+#: What a column of a predicate, and a KiB of its text, weigh beside them.
+_COLUMN_TOKENS = 2
+_TEXT_TOKEN = 1024
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_Key = tuple[str, tuple[StoredColumn, ...]]
 
 
 class SessionPredicate(msgspec.Struct, frozen=True):
@@ -23,12 +30,17 @@ class SessionPredicate(msgspec.Struct, frozen=True):
 
     def selection(self) -> Selection:
         """Return what a scan needs to evaluate it."""
-        return Selection(_compiled(self.text, self.columns), self.columns)
+        compiled = _compiled.get((self.text, self.columns), lambda: _parsed(self.text, self.columns))
+        return Selection(compiled, self.columns)
 
 
-@lru_cache(COMPILED)
-def _compiled(text: str, columns: tuple[StoredColumn, ...]) -> Filter:
-    return _parsed(text, columns)
+def _tokens(key: _Key, _: Filter) -> int:
+    text, columns = key
+    words = sum(1 for _ in _TOKEN.finditer(text))
+    return 1 + words + len(text) // _TEXT_TOKEN + _COLUMN_TOKENS * len(columns)
+
+
+_compiled: WeightedCache[_Key, Filter] = WeightedCache(COMPILED_TOKENS, _tokens)
 
 
 def _parsed(text: str, columns: Sequence[StoredColumn]) -> Filter:
@@ -45,8 +57,14 @@ def _parsed(text: str, columns: Sequence[StoredColumn]) -> Filter:
 
 
 def session_predicate(table: Table, text: str) -> SessionPredicate | None:
-    """Read a FilterPredicate; blank text is none. Raises ``InvalidArgument`` (drift.md B.6)."""
+    """Read a FilterPredicate; blank text is none. Raises ``InvalidArgument`` (drift.md B.6).
+
+    A long one takes seconds: no transaction is to wait for it.
+    """
     if not text.strip():
         return None
-    read = set(_parsed(text, tuple(table.stored.values())).columns)
-    return SessionPredicate(text, tuple(column for name, column in table.stored.items() if name in read))
+    whole = _parsed(text, tuple(table.stored.values()))
+    read = set(whole.columns)
+    predicate = SessionPredicate(text, tuple(column for name, column in table.stored.items() if name in read))
+    _compiled.get((text, predicate.columns), lambda: whole)
+    return predicate

@@ -13,9 +13,13 @@ from maxlake.lake.filters.bounds import Bounds
 from maxlake.lake.filters.evaluation import Program, compile_expression
 from maxlake.lake.filters.growth import TooMuchTextError
 from maxlake.lake.filters.kernels import as_array
-from maxlake.lake.filters.pruning import judge
-from maxlake.protocol.predicates.tree import ColumnValue, Expression, columns, conjuncts
+from maxlake.lake.filters.pruning import Judge, judge
+from maxlake.protocol.predicates.tree import ColumnValue, Expression, Literal, columns, conjuncts, walk
 from maxlake.protocol.types.storage import storage_type
+
+#: How many nodes of conditions are judged by bounds to prune one session: each takes about a microsecond, and
+#: a filter of thousands over thousands of files would take minutes. Reading skips row groups all the same.
+MAX_JUDGEMENTS = 2_000_000
 
 
 class Filter:
@@ -34,12 +38,17 @@ class Filter:
         self.columns: tuple[str, ...] = tuple(dict.fromkeys(column.name for column in read))
         self._keys = [column for column in read if column.partition]
         self._judges = [judge(condition) for condition in conditions]
+        self._cost = sum(map(_cost, conditions))
         self._of_partition: list[Program] = []
-        self._mixed = list(self._judges)
+        self._mixed: list[Judge] = []
+        self._mixed_cost = 0
         for condition, program, judged in zip(conditions, programs, self._judges, strict=True):
-            if all(column.partition for column in columns(condition)):
+            keys = [column.partition for column in columns(condition)]
+            if all(keys):
                 self._of_partition.append(program)
-                self._mixed.remove(judged)
+            elif any(keys):
+                self._mixed.append(judged)
+                self._mixed_cost += _cost(condition)
 
     def may_match_partition(self, values: Mapping[str, str | None]) -> bool:
         """Tell whether any row of the partition with these values (by column) can be wanted."""
@@ -48,7 +57,8 @@ class Filter:
     def matching_partitions(self, partitions: Sequence[Mapping[str, str | None]]) -> list[bool]:
         """Answer :meth:`may_match_partition` for many partitions at once.
 
-        Conditions on partition columns alone are evaluated, others judged from what is known of a row.
+        Conditions on partition columns alone are evaluated, those on others, too, judged from what is known
+        of a row, unless there are too many (``MAX_JUDGEMENTS``).
         """
         if not partitions:
             return []
@@ -57,11 +67,17 @@ class Filter:
         rows = pa.RecordBatch.from_arrays([*keys.values(), counted], names=[*keys, ""])
         points = {name: _points(values) for name, values in keys.items()}
         wanted: list[bool] = _all_of(self._of_partition, rows).to_pylist()
+        if self._mixed_cost * len(partitions) > MAX_JUDGEMENTS:
+            return wanted
         for place, so_far in enumerate(wanted):
             if so_far and self._mixed:
                 known = {name: values[place] for name, values in points.items()}
                 wanted[place] = all(judged(known).true for judged in self._mixed)
         return wanted
+
+    def affords(self, files: int) -> bool:
+        """Tell whether so many files can be judged by their bounds in reasonable time."""
+        return self._cost * files <= MAX_JUDGEMENTS
 
     def may_match(self, bounds: Mapping[str, Bounds]) -> bool:
         """Tell whether any row within these bounds (by column; what is missing is unknown) can be wanted."""
@@ -73,6 +89,10 @@ class Filter:
         ``batch`` has at least :attr:`columns`, in their storage types (dictionaries of them will do).
         """
         return _all_of(self._programs, batch)
+
+
+def _cost(condition: Expression) -> int:
+    return sum(1 for node in walk(condition) if not isinstance(node, Literal))
 
 
 def _key_values(column: ColumnValue, partitions: Sequence[Mapping[str, str | None]]) -> pa.Array:
