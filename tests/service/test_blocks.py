@@ -251,3 +251,14 @@ def test_model(project: Project, data: st.DataObject, writes: list[Any], overwri
     for number in sorted(listed):
         want += model[number, listed[number]][0]
     assert scene.ids() == want
+
+
+def test_blocks_of_another_schema_version_are_refused(project: Project) -> None:
+    scene = BlockScene(project)
+    strict, lenient = scene.blocks(), scene.blocks(Flags={"enable_schema_evolution": "true"})
+    written = [scene.block(session, 0, [number]) for number, session in enumerate((strict, lenient))]
+    assert scene.sql("ALTER TABLE t ADD COLUMNS (n bigint);").succeeded
+    refused(lambda: scene.commit_blocks(strict, written[0]), ErrorCode.SCHEMA_MISMATCH)
+    scene.commit_blocks(strict, scene.block(strict, 0, [2], attempt=1))
+    scene.commit_blocks(lenient, written[1])
+    assert sorted(scene.ids()) == [1, 2]

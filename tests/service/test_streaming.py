@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from maxlake.lake import commits, snapshots
 from maxlake.protocol.enums import WriteMode
-from maxlake.protocol.errors import ErrorCode, MaxlakeError
+from maxlake.protocol.errors import BadRequestError, ErrorCode, MaxlakeError
 from maxlake.protocol.messages.streaming import FlushResponse
 from maxlake.protocol.messages.write import CreateWriteSessionRequest, StreamAddress, WriteRowsRequest
 from maxlake.protocol.targets import TableTarget
@@ -322,3 +322,43 @@ def test_the_default_session_is_for_streaming_alone(project: Project) -> None:
         with pytest.raises(MaxlakeError) as caught:
             form(mode)
         assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+def test_writers_go_on_when_the_table_is_altered_and_stop_when_it_is_replaced(project: Project) -> None:
+    scene = Scene(project)
+    told = streaming.create_stream(project, scene.target, STREAM)
+    request = WriteRowsRequest(stream=STREAM, table_id=told.table_id, schema_version=told.schema_version)
+    assert scene.sql("ALTER TABLE t ADD COLUMNS (n bigint);").succeeded
+    streaming.write(project, scene.target, request, body([1]))
+    assert scene.ids() == [1]
+    scene.sql("DROP TABLE t;")
+    Scene(project)
+    with pytest.raises(MaxlakeError) as caught:
+        streaming.write(project, scene.target, request, body([1]))
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("held", [3], indirect=True)
+def test_rows_older_than_a_column_that_needs_values_are_refused(
+    project: Project, held: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(project)
+    check = streaming.schema_versions.check_values
+
+    def altered(table: Any, parts: Any, where: str) -> None:
+        check(table, parts, where)
+        if parts[0].record_count == 2:
+            raise BadRequestError(ErrorCode.SCHEMA_MISMATCH, "too old", where=where)
+
+    monkeypatch.setattr(streaming.schema_versions, "check_values", altered)
+
+    def outcome(number: int) -> object:
+        try:
+            return flush(scene, body([number] * (number + 1))).record_count
+        except BadRequestError as error:
+            return error.code
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(outcome, range(3))) == [1, ErrorCode.SCHEMA_MISMATCH, 3]
+    assert sorted(scene.ids()) == [0, 2, 2, 2]
+    assert len(files(project)) == 2

@@ -174,9 +174,9 @@ def create_write_stream(call: StorageCall) -> Answer:
     """TableCreateWriteStream (wire.md §9.1); block writers ask for quota with it (wire.md §8.2)."""
     form = _form(call)
     if form is WriteForm.BLOCKS:
-        return blocks.reserve(call.project, call.target, _stream_address(call), call.principal)
+        return blocks.reserve(call.project, call.target, _plain_address(call), call.principal)
     if form is WriteForm.FLUSHES:
-        return streaming.create_stream(call.project, call.target, _stream_address(call))
+        return streaming.create_stream(call.project, call.target, _plain_address(call))
     address = _stream_address(call)
     return write_streams.create(
         call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
@@ -186,7 +186,7 @@ def create_write_stream(call: StorageCall) -> Answer:
 def get_write_stream(call: StorageCall) -> Answer:
     """TableGetWriteStream, as GET with everything in the query or as POST with a body (wire.md §9.2)."""
     if _stream_form(call) is WriteForm.FLUSHES:
-        return dialects.stream_status(streaming.get_stream(call.project, call.target, _stream_address(call)))
+        return dialects.stream_status(streaming.get_stream(call.project, call.target, _plain_address(call)))
     address = _stream_address(call)
     answer = write_streams.get(
         call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
@@ -245,6 +245,15 @@ def _exactly_once(call: StorageCall) -> bool:
     """Tell whether body or query asks for exactly-once (drift.md A.12)."""
     body = decode(call.body, WriteStreamRequest)
     return body.exactly_once_mode or call.parameters.boolean("ExactlyOnceMode")
+
+
+def _plain_address(call: StorageCall) -> StreamAddress:
+    """Return the address of what cannot be written exactly once by offsets."""
+    if _exactly_once(call):
+        raise invalid_argument(
+            "blocks and streamed rows have no ExactlyOnceMode: leave it out, or write with WriteMode=Batch"
+        )
+    return _stream_address(call)
 
 
 def _form(call: StorageCall) -> WriteForm:

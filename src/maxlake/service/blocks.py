@@ -36,7 +36,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsResponse,
 )
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import session_parts, store, write_sessions
+from maxlake.service import schema_versions, session_parts, store, write_sessions
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import BlockOptions, WriteSession, load_unaborted, load_writable
@@ -122,7 +122,8 @@ def write(
     if row is not None:
         discard_body(body)
         return _answer(row)
-    answer = _record(project, target, address, principal, store_rows(project, session, address.stream, body))
+    stored = store_rows(project, session, address.stream, body)
+    answer = _record(project, target, address, principal, stored, session.table.schema_version)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer
 
@@ -155,7 +156,12 @@ def _answer(row: AnyRow) -> WriteRowsResponse:
 
 
 def _record(
-    project: Project, target: TableTarget, address: BlockAddress, principal: str, stored: StoredRows
+    project: Project,
+    target: TableTarget,
+    address: BlockAddress,
+    principal: str,
+    stored: StoredRows,
+    schema_version: int,
 ) -> WriteRowsResponse:
     with project.lake.database.write() as connection:
         # Only a refusal in here proves that no row names the files: after a COMMIT whose outcome is
@@ -177,7 +183,7 @@ def _record(
                 session_id=address.session_id,
                 block_number=address.block_number,
                 attempt_number=address.attempt_number,
-                schema_version=session.table.schema_version,
+                schema_version=schema_version,
                 record_count=stored.record_count,
                 commit_message=message,
             )
@@ -246,9 +252,14 @@ def _listed(
             raise invalid_argument(f"block {row.block_number} is listed twice", where=session.where)
         listed[row.block_number] = row
     parts = session_parts.by_stream(connection, session.session_id)
-    chosen = [
-        part for number in sorted(listed) for part in parts.pop(_address(listed[number]).stream.stream_id, [])
-    ]
+    chosen: list[Part] = []
+    for number, row in sorted(listed.items()):
+        where = f"{session.where}, block {number}"
+        schema_versions.check(
+            session.table, row.schema_version, evolution=session.schema_evolution, where=where
+        )
+        chosen += parts.pop(_address(row).stream.stream_id, [])
+    schema_versions.check_values(session.table, chosen, session.where)
     _check_partitions(session, chosen)
     return chosen, [part for others in parts.values() for part in others]
 

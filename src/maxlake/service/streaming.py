@@ -34,7 +34,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsRequest,
 )
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, store
+from maxlake.service import expiry, schema_versions, store
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import WriteSession
@@ -136,6 +136,7 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
     with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
         answered = _answered(connection, table, request)
+    _check_table(table, request)
     if answered:
         discard_body(body)
         return answered
@@ -147,6 +148,18 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
         raise outcome.answer
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return outcome.answer
+
+
+def _check_table(table: Table, request: WriteRowsRequest) -> None:
+    """Raise unless the table is the one the writer was told about, be it altered since."""
+    if request.table_id not in ("", str(table.table_id)):
+        raise invalid_argument(
+            f"TableId is {table.table_id}, not {request.table_id!r}: the table was replaced by another; "
+            "create the stream again",
+            where=table.full_name,
+        )
+    if request.schema_version is not None:
+        schema_versions.check(table, request.schema_version, evolution=True, where=table.full_name)
 
 
 def _session(table: Table) -> WriteSession:
@@ -221,9 +234,11 @@ def _append(connection: Connection, table_id: int, flushes: Sequence[Flush]) -> 
     table = tables.get_by_id(connection, table_id)
     if table is None:
         return {flush: FlushOutcome(_dropped(flush.table), named=False) for flush in flushes}
-    commits.commit(connection, table, [part for flush in flushes for part in flush.stored.parts])
+    refused = _unfit(table, flushes)
+    fit = [flush for flush in flushes if flush not in refused]
+    commits.commit(connection, table, [part for flush in fit for part in flush.stored.parts])
     version = snapshots.latest(connection)
-    answers = {flush: _answer(flush, version) for flush in flushes}
+    answers = {flush: _answer(flush, version) for flush in fit}
     remembered = [
         {
             "table_id": table_id,
@@ -237,7 +252,18 @@ def _append(connection: Connection, table_id: int, flushes: Sequence[Flush]) -> 
     ]
     if remembered:
         connection.execute(insert(store.flush), remembered)
-    return {flush: FlushOutcome(answer, named=True) for flush, answer in answers.items()}
+    return refused | {flush: FlushOutcome(answer, named=True) for flush, answer in answers.items()}
+
+
+def _unfit(table: Table, flushes: Sequence[Flush]) -> dict[Flush, FlushOutcome]:
+    """Return those whose rows the table cannot have since it was altered, and why."""
+    refused: dict[Flush, FlushOutcome] = {}
+    for flush in flushes:
+        try:
+            schema_versions.check_values(table, flush.stored.parts, table.full_name)
+        except MaxlakeError as error:
+            refused[flush] = FlushOutcome(error, named=False)
+    return refused
 
 
 def _dropped(table: Table) -> MaxlakeError:
