@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 
@@ -11,6 +11,10 @@ import msgspec
 
 from maxlake.lake.plans import Plan, Slice
 from maxlake.lake.scans import Selection, count
+from maxlake.protocol.errors import BusyError, ErrorCode
+
+#: Asks whether what takes long is to be given up.
+Stopped = Callable[[], bool]
 
 
 class CountedSelection(msgspec.Struct, frozen=True, array_like=True):
@@ -33,12 +37,19 @@ class CountedSelection(msgspec.Struct, frozen=True, array_like=True):
         return plan.slices(self.starts[index], plan.record_count), start - ends[index] + self.selected[index]
 
 
-def count_selected(data: Path, plan: Plan, selection: Selection) -> CountedSelection:
-    """Evaluate a filter on every row of a plan."""
+def count_selected(data: Path, plan: Plan, selection: Selection, stopped: Stopped) -> CountedSelection:
+    """Evaluate a filter on every row of a plan: that can take minutes.
+
+    Raises ``ServiceUnavailable`` within a row group after ``stopped`` says so.
+    """
     starts: list[int] = []
     selected: list[int] = []
     row = 0
     for rows, wanted in count(data, plan.slices(0, plan.record_count), selection):
+        if stopped():
+            raise BusyError(
+                ErrorCode.SERVICE_UNAVAILABLE, "counting the rows was broken off; repeat the request"
+            )
         if wanted:
             starts.append(row)
             selected.append(wanted)

@@ -38,6 +38,8 @@ CALL_THREADS = 16
 MAX_CONCURRENT_READS = 256
 #: Uploads served at once: each holds a thread, and keeps it while its writer serves other streams in turn.
 MAX_CONCURRENT_UPLOADS = 256
+#: Calls that may take minutes (counts of selected rows), at once: each keeps a core busy.
+MAX_LONG_CALLS = 2
 #: How long a request waits for one of these places before it is told to come back (drift.md A.17).
 PLACE_WAIT = 60
 #: How long a thread waits to write to a project's catalog: longer than one commit of many files.
@@ -125,6 +127,9 @@ READ_STALL = 60 * 60
 #: Rows of a preview: default and cap (drift.md B.15).
 DEFAULT_PREVIEW_ROWS = 1000
 MAX_PREVIEW_ROWS = 10_000
+#: Bytes of a preview, and of one batch of it: values go up to MAX_FIELD_SIZE, and a preview is a sample.
+MAX_PREVIEW_BYTES = 64 * 1024 * 1024
+PREVIEW_BATCH_BYTES = 4 * 1024 * 1024
 #: Raw bytes a Size split holds by default, and at least (drift.md B.23).
 DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
 MIN_SPLIT_SIZE = 1024 * 1024
@@ -132,6 +137,12 @@ MIN_SPLIT_SIZE = 1024 * 1024
 FILTER_MEMORY = 1024 * 1024 * 1024
 #: Bytes of text a function of a filter makes at a time, of one row or many; values are stored up to 8 MiB.
 MAX_FILTER_TEXT = 64 * 1024 * 1024
+#: Entries of RequiredPartitions: lists of some 10,000 are legitimate, and each costs some 30 microseconds.
+MAX_REQUIRED_PARTITIONS = 20_000
+#: Read sessions one principal may have stored, until their grace is over: those of a poll every second for
+#: two days; and the bytes of their plans, which lie in the catalog (100 a file).
+MAX_READ_SESSIONS = 200_000
+MAX_READ_SESSION_BYTES = 16 * 1024 * 1024 * 1024
 #: Splits of one session: each is an entry of its plan.
 MAX_SPLITS = 100_000
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,7 +25,7 @@ from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.row_response import send_rows
 from maxlake.server.storage_handlers import Answer, StorageCall
 from maxlake.server.upload import UploadBody, UploadMemory
-from maxlake.server.workers import Workers
+from maxlake.server.workers import Stopped, Workers
 
 if TYPE_CHECKING:
     from maxlake.service.rows import RowStream
@@ -37,6 +38,14 @@ class JsonAction:
 
     handler: Callable[[StorageCall], Answer]
     routed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LongAction:
+    """JSON in, JSON out with a route token. A call that ``is_long`` must not keep others waiting."""
+
+    handler: Callable[[StorageCall, Stopped], Answer]
+    is_long: Callable[[StorageCall], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,10 @@ class UploadAction:
     handler: Callable[[StorageCall, UploadBody], Answer]
 
 
-ACTIONS: dict[Action, JsonAction | RowAction | UploadAction] = {
-    Action.TABLE_CREATE_READ_SESSION: JsonAction(handlers.create_read_session, routed=True),
+AnyAction = JsonAction | LongAction | RowAction | UploadAction
+
+ACTIONS: dict[Action, AnyAction] = {
+    Action.TABLE_CREATE_READ_SESSION: LongAction(handlers.create_read_session, handlers.is_long_to_create),
     Action.TABLE_GET_READ_SESSION: JsonAction(handlers.get_read_session, routed=True),
     Action.TABLE_READ: RowAction(handlers.read_rows, dialects.read_compression),
     Action.TABLE_PREVIEW: RowAction(handlers.preview, dialects.preview_compression),
@@ -92,13 +103,22 @@ class StorageApi:
             case JsonAction(handler, routed):
                 answer = await self._workers.call(handler, call)
                 await exchange.answer(_json(answer, exchange, routed=routed))
+            case LongAction():
+                answer = await self._perhaps_long(exchange, action, call)
+                await exchange.answer(_json(answer, exchange, routed=True))
             case RowAction(handler, choose):
                 compression = choose(call.dialect, exchange.headers)
                 await send_rows(exchange, self._workers, lambda: handler(call), compression)
             case UploadAction(handler):
                 await self._upload(exchange, handler, call)
 
-    def _action(self, exchange: Exchange) -> JsonAction | RowAction | UploadAction:
+    async def _perhaps_long(self, exchange: Exchange, action: LongAction, call: StorageCall) -> Answer:
+        if not await self._workers.call(action.is_long, call):
+            return await self._workers.call(action.handler, call, lambda: False)
+        with exchange.watch_disconnect() as gone:
+            return await self._workers.long_call(partial(action.handler, call), gone)
+
+    def _action(self, exchange: Exchange) -> AnyAction:
         name = exchange.parameters().text("Action") or ""
         if name not in _BY_NAME:
             raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(_BY_NAME)}")

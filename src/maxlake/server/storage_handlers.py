@@ -45,6 +45,7 @@ from maxlake.service.write_sessions import WriteForm
 if TYPE_CHECKING:
     from maxlake.protocol.targets import TableTarget
     from maxlake.server.upload import UploadBody
+    from maxlake.server.workers import Stopped
     from maxlake.service.project import Project
     from maxlake.service.rows import RowStream
 
@@ -73,10 +74,15 @@ class StorageCall:
 # -- read sessions ----------------------------------------------------------------------------------
 
 
-def create_read_session(call: StorageCall) -> Answer:
+def create_read_session(call: StorageCall, stopped: Stopped) -> Answer:
     """TableCreateReadSession (wire.md §4.1)."""
     request = decode(call.body, CreateReadSessionRequest)
-    return read_sessions.create(call.project, call.target, request, call.principal)
+    return read_sessions.create(call.project, call.target, request, call.principal, stopped)
+
+
+def is_long_to_create(call: StorageCall) -> bool:
+    """Tell whether a read session takes long to create: rows have to be counted (drift.md B.5)."""
+    return read_sessions.counts_rows(decode(call.body, CreateReadSessionRequest))
 
 
 def get_read_session(call: StorageCall) -> Answer:

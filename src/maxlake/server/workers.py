@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from threading import Event
 from typing import Any, ParamSpec, TypeVar
 
 from maxlake.protocol import limits
@@ -16,6 +17,8 @@ from maxlake.protocol.errors import BusyError, ErrorCode
 
 P = ParamSpec("P")
 T = TypeVar("T")
+#: Asks whether to stop.
+Stopped = Callable[[], bool]
 
 
 class StillRunningError(Exception):
@@ -23,7 +26,7 @@ class StillRunningError(Exception):
 
 
 class Workers:
-    """Two pools: calls and row production are short, an upload holds its thread while the client sends.
+    """Three pools: calls and row production are short, uploads wait for their clients, long calls compute.
 
     A task is cancelled only because the server ends. A function that waits for a thread is then not begun;
     one that runs is waited for, ``SHUTDOWN_LAST_WAIT`` seconds at most, because its result may be stored
@@ -33,6 +36,8 @@ class Workers:
     def __init__(self) -> None:
         self._calls = ThreadPoolExecutor(limits.CALL_THREADS, "call")
         self._uploads = ThreadPoolExecutor(limits.MAX_CONCURRENT_UPLOADS, "upload")
+        self._long_calls = ThreadPoolExecutor(limits.MAX_LONG_CALLS, "long")
+        self._long_places = asyncio.Semaphore(limits.MAX_LONG_CALLS)
         self._read_places = asyncio.Semaphore(limits.MAX_CONCURRENT_READS)
         self._upload_places = asyncio.Semaphore(limits.MAX_CONCURRENT_UPLOADS)
         self._running: set[Future[Any]] = set()
@@ -41,6 +46,17 @@ class Workers:
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short function in a thread. Raises StillRunningError if the server ends before it."""
         return await self._result(self._calls.submit(partial(function, *args, **kwargs)))
+
+    async def long_call(self, function: Callable[[Stopped], T], gone: asyncio.Task[None]) -> T:
+        """Run a function that may take minutes in a thread of a pool of its own.
+
+        It is given a callback that says when to stop: ``gone`` is done (the client went away), or the server
+        ends. Raises FlowExceeded if no place gets free in time, and StillRunningError as ``call``.
+        """
+        stop = Event()
+        gone.add_done_callback(lambda _: stop.set())
+        async with _place(self._long_places):
+            return await self._result(self._long_calls.submit(function, stop.is_set), stop.set)
 
     async def upload(self, function: Callable[[], T], interrupt: Callable[[], None]) -> T:
         """Run a function that reads an upload in a thread. Only with an ``upload_place``.
@@ -86,6 +102,7 @@ class Workers:
         """Take no more work and wait for what runs, not beyond the server's time; tell if all has ended."""
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._long_calls.shutdown(wait=False, cancel_futures=True)
         left = self._time_left()
         wait = limits.SHUTDOWN_LAST_WAIT if left is None else left
         return not concurrent.futures.wait(list(self._running), wait).not_done
@@ -98,7 +115,7 @@ async def _place(places: asyncio.Semaphore) -> AsyncGenerator[None]:
             await places.acquire()
     except TimeoutError as error:
         raise BusyError(
-            ErrorCode.FLOW_EXCEEDED, "the server serves as many row streams as it can; repeat the request"
+            ErrorCode.FLOW_EXCEEDED, "the server does as much of this at once as it can; repeat the request"
         ) from error
     try:
         yield

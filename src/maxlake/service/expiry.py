@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select
 from maxlake.lake.parts import Part
 from maxlake.protocol.enums import WriteSessionState
 from maxlake.protocol.limits import FINISHED_SESSION_MEMORY, FLUSH_MEMORY, MAX_REMEMBERED_FLUSHES
-from maxlake.service import session_parts, store
+from maxlake.service import pins, session_parts, store
 from maxlake.service.project import Project
 
 
@@ -30,8 +30,8 @@ def forget(project: Project, now: datetime) -> None:
     finished = now - timedelta(seconds=FINISHED_SESSION_MEMORY)
     removed: list[tuple[PurePosixPath, list[Part]]] = []
     session = store.write_session
+    pins.forget(project.lake.database, gone)
     with project.lake.database.write() as connection:
-        connection.execute(delete(store.read_session).where(store.read_session.c.expires_at < gone))
         connection.execute(delete(store.instance).where(store.instance.c.ended_at < finished))
         _forget_flushes(connection, now)
         ended = connection.execute(

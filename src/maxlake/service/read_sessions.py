@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import select, update
 
 from maxlake.lake import partitions, plans, snapshots, tables
 from maxlake.lake.changes import CHANGE_COLUMNS
 from maxlake.lake.plans import Plan, Wanted
-from maxlake.lake.selections import CountedSelection, count_selected
+from maxlake.lake.selections import CountedSelection, Stopped, count_selected
 from maxlake.lake.tables import StoredColumn, Table
+from maxlake.protocol import limits
 from maxlake.protocol.columns import Column, read_schema, write_schema
 from maxlake.protocol.enums import IncrementalMode, SessionStatus, SplitMode
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
@@ -25,8 +28,9 @@ from maxlake.protocol.messages.read import (
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 from maxlake.protocol.partitions import PartitionFilter, parse_partition_filter
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, store
+from maxlake.service import expiry, pins, store
 from maxlake.service.incremental import Versions, resolve
+from maxlake.service.pins import Pin
 from maxlake.service.predicates import SessionPredicate, session_predicate
 from maxlake.service.project import Project, check_owner, new_id
 from maxlake.service.session_splits import cut, required_buckets
@@ -58,97 +62,167 @@ class ReadSession(msgspec.Struct, frozen=True, kw_only=True):
         """Rows of the session, -1 where a predicate has yet to be evaluated (drift.md B.5)."""
         if self.counted is not None:
             return self.counted.record_count
-        return self.plan.record_count if self.predicate is None else -1
+        exact = self.predicate is None or not self.plan.record_count
+        return self.plan.record_count if exact else -1
 
 
-def create(
-    project: Project, target: TableTarget, request: CreateReadSessionRequest, principal: str
-) -> ReadSessionResponse:
-    """Pin the table's files as of now and plan the splits; the answer is NORMAL at once.
+@dataclass(frozen=True)
+class _Meant:
+    """What a request says of a table, found to be right; it stays so while the table's schema does."""
 
-    Raises ``InvalidArgument`` for unknown columns, partition keys, buckets and for predicates that are none,
-    ``NoSuchTable``, ``VersionExpired``.
-    """
-    expiry.sweep(project)
-    session, table_id = _planned(project, target, request)
-    expires_at = project.new_expiry()
-    while not _pin(project, session, table_id, principal, expires_at):
-        session, table_id = _planned(project, target, request)
-    if session.predicate is not None and session.split_mode is SplitMode.ROW_OFFSET:
-        counted = count_selected(project.lake.data, session.plan, session.predicate.selection())
-        session = msgspec.structs.replace(session, counted=counted)
-        with project.lake.database.write() as connection:
-            connection.execute(
-                update(store.read_session)
-                .where(store.read_session.c.session_id == session.session_id)
-                .values(content=msgspec.msgpack.encode(session))
-            )
-    return _response(session, expires_at, SessionStatus.NORMAL)
+    data_columns: Sequence[Column]
+    partition_columns: Sequence[Column]
+    predicate: SessionPredicate | None
+    buckets: tuple[int, ...] | None
+    wanted: Wanted
 
-
-def _planned(
-    project: Project, target: TableTarget, request: CreateReadSessionRequest
-) -> tuple[ReadSession, int]:
-    """Plan a session outside of any turn: writers do not wait for it. Returns the table's id, too."""
-    with project.lake.database.read() as connection:
-        table = tables.get(connection, target.schema, target.table)
+    @classmethod
+    def of(cls, table: Table, request: CreateReadSessionRequest) -> _Meant:
+        _check_lengths(request)
         predicate = session_predicate(table, request.filter_predicate)
-        data_columns = _chosen(table.columns.columns, request.required_data_columns, "data column")
-        partition_columns = _chosen(
-            table.columns.partition_columns, request.required_partition_columns, "partition column"
-        )
+        columns, keys = table.columns.columns, table.columns.partition_columns
+        data_columns = _chosen(columns, request.required_data_columns, "data column")
+        partition_columns = _chosen(keys, request.required_partition_columns, "partition column")
         buckets = required_buckets(table, request)
         wanted = Wanted(
             wanted_partitions(table, request.required_partitions),
             None if buckets is None else frozenset(buckets),
             None if predicate is None else predicate.selection().filter,
         )
-        versions = resolve(connection, table, request)
-        plan = versions.plan(project.lake, connection, table, wanted)
+        return cls(data_columns, partition_columns, predicate, buckets, wanted)
+
+
+def _check_lengths(request: CreateReadSessionRequest) -> None:
+    for name, given, most in (
+        ("RequiredPartitions", request.required_partitions, limits.MAX_REQUIRED_PARTITIONS),
+        ("RequiredDataColumns", request.required_data_columns, limits.MAX_COLUMNS),
+        ("RequiredPartitionColumns", request.required_partition_columns, limits.MAX_PARTITION_COLUMNS),
+        ("RequiredBucketIds", request.required_bucket_ids, limits.MAX_BUCKETS),
+    ):
+        if len(given) > most:
+            raise invalid_argument(f"{name} has {len(given)} entries, of at most {most}")
+
+
+def create(
+    project: Project,
+    target: TableTarget,
+    request: CreateReadSessionRequest,
+    principal: str,
+    stopped: Stopped = lambda: False,
+) -> ReadSessionResponse:
+    """Pin the table's files as of now and plan the splits; the answer is NORMAL at once.
+
+    Where rows have to be counted (see :func:`counts_rows`) that takes as long as reading them, unless
+    ``stopped`` says that nobody wants it any more.
+    Raises ``InvalidArgument`` for unknown columns, partition keys, buckets and for predicates that are none,
+    ``NoSuchTable``, ``VersionExpired``, ``FlowExceeded`` for a principal with too many sessions.
+    """
+    expiry.sweep(project)
+    counts = counts_rows(request)
+    while True:
+        session, table_id = _planned(project, target, request)
+        pin = Pin(
+            session_id=session.session_id,
+            table_id=table_id,
+            principal=principal,
+            first_snapshot=session.versions.oldest,
+            last_snapshot=session.versions.last,
+            expires_at=project.new_expiry(),
+        )
+        if _pinned(project, pin, b"" if counts else msgspec.msgpack.encode(session)):
+            break
+    if counts:
+        session = _counted(project, session, pin, stopped)
+    return _response(session, pin.expires_at, SessionStatus.NORMAL)
+
+
+def counts_rows(request: CreateReadSessionRequest) -> bool:
+    """Tell whether a session has to know where the rows of its predicate lie (drift.md B.5)."""
+    by_offset = request.split_options.split_mode is SplitMode.ROW_OFFSET
+    return by_offset and bool(request.filter_predicate.strip())
+
+
+def _pinned(project: Project, pin: Pin, content: bytes) -> bool:
+    """Keep the files of a plan from being deleted; False when that was too late."""
+    with project.lake.database.write() as connection:
+        if snapshots.oldest_kept(connection) > pin.first_snapshot:
+            return False
+        pins.add(connection, pin, content)
+    return True
+
+
+def _counted(project: Project, session: ReadSession, pin: Pin, stopped: Stopped) -> ReadSession:
+    """Count the rows of a pinned session, then store it; a session nobody hears of is not left behind."""
+    assert session.predicate is not None
+    try:
+        counted = count_selected(project.lake.data, session.plan, session.predicate.selection(), stopped)
+        session = msgspec.structs.replace(session, counted=counted)
+        content = msgspec.msgpack.encode(session)
+        with project.lake.database.write() as connection:
+            pins.complete(connection, pin, content)
+    except BaseException:
+        pins.remove(project.lake.database, pin.session_id)
+        raise
+    return session
+
+
+def _planned(
+    project: Project, target: TableTarget, request: CreateReadSessionRequest
+) -> tuple[ReadSession, int]:
+    """Plan a session outside of any turn: writers do not wait for it. Returns the table's id, too.
+
+    What the request means for the table is found out between two transactions: it can take seconds.
+    """
+    with project.lake.database.read() as connection:
+        table = tables.get(connection, target.schema, target.table)
+    while True:
+        meant = _Meant.of(table, request)
+        with project.lake.database.read() as connection:
+            now = tables.get(connection, target.schema, target.table)
+            if (now.table_id, now.schema_version) == (table.table_id, table.schema_version):
+                versions = resolve(connection, now, request)
+                plan = versions.plan(project.lake, connection, now, meant.wanted)
+                return _session(now, request, meant, versions, plan), now.table_id
+        table = now
+
+
+def _session(
+    table: Table, request: CreateReadSessionRequest, meant: _Meant, versions: Versions, plan: Plan
+) -> ReadSession:
     if request.split_options.split_mode is SplitMode.BUCKET:
         plan = plans.by_bucket(plan)
     changes = CHANGE_COLUMNS if versions.mode is IncrementalMode.CDC else ()
-    session = ReadSession(
+    chosen = (*meant.data_columns, *meant.partition_columns)
+    return ReadSession(
         session_id=new_id(),
         table=table.full_name,
-        columns=(*(table.stored[column.name] for column in (*data_columns, *partition_columns)), *changes),
+        columns=(*(table.stored[column.name] for column in chosen), *changes),
         arrow_options=request.arrow_options,
         split_mode=request.split_options.split_mode,
-        ends=tuple(cut(plan, request, buckets or ())),
-        buckets=buckets or (),
+        ends=tuple(cut(plan, request, meant.buckets or ())),
+        buckets=meant.buckets or (),
         plan=plan,
         versions=versions,
-        predicate=predicate,
+        predicate=meant.predicate,
         latest_version=table.latest_snapshot,
-        data_schema=read_schema(data_columns, partition_columns, [column.column for column in changes]),
+        data_schema=read_schema(
+            meant.data_columns, meant.partition_columns, [column.column for column in changes]
+        ),
         table_schema=write_schema(table.columns.columns, table.columns.partition_columns),
     )
-    return session, table.table_id
-
-
-def _pin(project: Project, session: ReadSession, table_id: int, principal: str, expires_at: datetime) -> bool:
-    """Keep the files of a plan from being deleted; False when that was too late."""
-    with project.lake.database.write() as connection:
-        if snapshots.oldest_kept(connection) > session.versions.oldest:
-            return False
-        connection.execute(
-            insert(store.read_session).values(
-                session_id=session.session_id,
-                table_id=table_id,
-                principal=principal,
-                first_snapshot=session.versions.oldest,
-                last_snapshot=session.versions.last,
-                expires_at=expires_at,
-                content=msgspec.msgpack.encode(session),
-            )
-        )
-    return True
 
 
 def wanted_partitions(table: Table, specs: Sequence[str]) -> PartitionFilter:
     """Read RequiredPartitions; values are compared as files carry them (drift.md B.1)."""
+
+    @cache
+    def canonical(key: str, value: str) -> str:
+        return partitions.canonical(table, {key: value})[key]
+
     return parse_partition_filter(
-        specs, table.partition_keys, lambda values: partitions.canonical(table, values)
+        specs,
+        table.partition_keys,
+        lambda values: {key: canonical(key, value) for key, value in values.items()},
     )
 
 
@@ -166,26 +240,23 @@ def get(
     project: Project, target: TableTarget, session_id: str, *, refresh: bool, principal: str
 ) -> ReadSessionResponse:
     """Return a session; ``refresh`` extends its life without listing files again (drift.md B.7)."""
+    session, expires_at = _load(project, target, session_id, principal)
     if refresh:
+        expires_at = project.new_expiry()
+        kept = store.read_session
         with project.lake.database.write() as connection:
-            session, _ = _load(connection, project, target, session_id, principal)
-            expires_at = project.new_expiry()
-            connection.execute(
-                update(store.read_session)
-                .where(store.read_session.c.session_id == session_id)
-                .values(expires_at=expires_at)
+            refreshed = connection.execute(
+                update(kept).where(kept.c.session_id == session_id).values(expires_at=expires_at)
             )
-        return _response(session, expires_at, SessionStatus.NORMAL)
-    with project.lake.database.read() as connection:
-        session, expires_at = _load(connection, project, target, session_id, principal)
+        if not refreshed.rowcount:
+            raise _gone(target, session_id)
     expired = expires_at < datetime.now(UTC)
     return _response(session, expires_at, SessionStatus.EXPIRED if expired else SessionStatus.NORMAL)
 
 
 def open_session(project: Project, target: TableTarget, session_id: str, principal: str) -> ReadSession:
     """Return a session that may be read now; an expired one raises ``InvalidSessionStatus``."""
-    with project.lake.database.read() as connection:
-        session, expires_at = _load(connection, project, target, session_id, principal)
+    session, expires_at = _load(project, target, session_id, principal)
     if expires_at < datetime.now(UTC):
         raise ConflictError(
             ErrorCode.INVALID_SESSION_STATUS,
@@ -196,21 +267,26 @@ def open_session(project: Project, target: TableTarget, session_id: str, princip
 
 
 def _load(
-    connection: Connection, project: Project, target: TableTarget, session_id: str, principal: str
+    project: Project, target: TableTarget, session_id: str, principal: str
 ) -> tuple[ReadSession, datetime]:
     """Return a session of this table and when it expires; ``NoSuchObject`` once refreshing is too late."""
     kept = store.read_session
     this = kept.c.session_id == session_id
-    row = connection.execute(select(kept.c.principal, kept.c.expires_at).where(this)).one_or_none()
+    with project.lake.database.read() as connection:
+        row = connection.execute(select(kept.c.principal, kept.c.expires_at).where(this)).one_or_none()
     too_late = datetime.now(UTC) - timedelta(seconds=project.settings.refresh_grace)
     if row is None or row.expires_at < too_late:
         raise _gone(target, session_id)
     check_owner(row.principal, principal, f"{target}, session {session_id}")
 
-    def content() -> bytes:
-        return connection.execute(select(kept.c.content).where(this)).scalar_one()
+    def decoded() -> ReadSession:
+        with project.lake.database.read() as connection:
+            content = connection.execute(select(kept.c.content).where(this)).scalar_one_or_none()
+        if not content:  # forgotten meanwhile
+            raise _gone(target, session_id)
+        return msgspec.msgpack.decode(content, type=ReadSession)
 
-    session = project.plans.get(session_id, lambda: msgspec.msgpack.decode(content(), type=ReadSession))
+    session = project.plans.get(session_id, decoded)
     if session.table != f"{target.schema}.{target.table}".lower():
         raise _gone(target, session_id)
     return session, row.expires_at

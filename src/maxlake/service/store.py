@@ -18,6 +18,16 @@ read_session = Table(
     Column("expires_at", Instant, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
+Index("maxlake_read_session_expiry", read_session.c.expires_at)
+
+#: One row a principal: its read sessions and the bytes of their contents, changed with them.
+read_holding = Table(
+    "maxlake_read_holding",
+    metadata,
+    Column("principal", String, primary_key=True),
+    Column("sessions", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
 
 #: ``blocks`` has the options of a session that takes blocks (JSON), and is NULL where streams are written.
 write_session = Table(
