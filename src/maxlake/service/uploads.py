@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -37,6 +39,20 @@ from maxlake.service.write_streams import (
 
 #: Bytes of a repeated body read at a time, to be thrown away.
 _DISCARDED_PIECE = 1024 * 1024
+
+
+@contextmanager
+def _errors_without_rows() -> Generator[None]:
+    """Decorate what handles rows: errors that leave it hold none.
+
+    On its way to the answer it keeps its frames, and they the rows: hundreds of megabytes until the garbage
+    collector comes by.
+    """
+    try:
+        yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def write(
@@ -87,7 +103,7 @@ def _stream(
     else:
         answer = _retried(connection, request)
     if answer is None:
-        check_open(connection, session, request.stream)
+        check_open(stream, where)
     return stream, answer
 
 
@@ -98,8 +114,9 @@ def _check_schema(session: WriteSession, stream: AnyRow, request: WriteRowsReque
             schema_versions.check(session.table, version, evolution=session.schema_evolution, where=where)
 
 
+@_errors_without_rows()
 def _row_count(body: BinaryIO) -> int:
-    """Read a repeated body to its end; return its rows."""
+    """Read a repeated body to its end; return how many rows it has."""
     reader, checked = open_stream(body)
     count = sum(batch.num_rows for batch in validated(reader))
     checked.finish()
@@ -126,21 +143,16 @@ class StoredRows:
         return sum(part.record_count for part in self.parts)
 
 
+@_errors_without_rows()
 def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> StoredRows:
     """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing."""
     name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
-    try:
-        with Upload(project.lake.data, session.table, name) as upload:
-            reader, checked = open_stream(body)
-            for batch in stored_batches(session, reader):
-                upload.write(batch)
-            checked.finish()
-            parts = upload.finish()
-    except Exception as error:
-        # An error on its way to the answer keeps its frames, and they the rows: hundreds of megabytes
-        # until the garbage collector comes by.
-        traceback.clear_frames(error.__traceback__)
-        raise
+    with Upload(project.lake.data, session.table, name) as upload:
+        reader, checked = open_stream(body)
+        for batch in stored_batches(session, reader):
+            upload.write(batch)
+        checked.finish()
+        parts = upload.finish()
     return StoredRows(upload, parts, checked.byte_count)
 
 

@@ -117,7 +117,7 @@ def create(
             dropped = session_parts.of_stream(connection, address.session_id, address.stream_id)
             _replace(connection, address, session.table.schema_version)
         else:  # the answer to the first call may have been lost
-            check_open(connection, session, address)
+            check_open(current(connection, session, address), where_of(session, address))
         row = current(connection, session, address)
         token, offset = _claimed(connection, address, row) if exactly_once else (UNSET, UNSET)
     session_parts.remove_files(project.lake.data, session.table.path, dropped)
@@ -207,16 +207,14 @@ def get(
     )
 
 
-def check_open(connection: Connection, session: WriteSession, address: StreamAddress) -> AnyRow:
-    """Return the stream's row; raises ``InvalidStreamStatus`` unless it takes rows."""
-    row = current(connection, session, address)
+def check_open(stream: AnyRow, where: str) -> None:
+    """Raise ``InvalidStreamStatus`` unless a stream takes rows."""
     WRITE_STREAM.step(
-        StreamState(row.state),
+        StreamState(stream.state),
         StreamEvent.WRITE,
-        where=where_of(session, address),
+        where=where,
         hint="create it again with a higher version",
     )
-    return row
 
 
 def incomplete(declared: int, received: int) -> str:
