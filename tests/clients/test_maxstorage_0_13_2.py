@@ -8,14 +8,19 @@ from tests.clients.real_client import RealClient, behaviours, label, reads
 
 pytestmark = pytest.mark.client
 
+SCRIPTS = (
+    "ms_writing.py",
+    "ms_blocks.py",
+    "ms_exactly_once.py",
+    "ms_streaming.py",
+    "ms_reading.py",
+    "rest.py",
+)
+
 
 @pytest.mark.parametrize(
     "behaviour",
-    [
-        *behaviours("ms_writing.py", "ms_exactly_once.py", "ms_reading.py", "rest.py"),
-        *reads("2"),
-        *reads("3"),
-    ],
+    [*behaviours(*SCRIPTS), *reads("2"), *reads("3")],
     ids=label,
 )
 def test_pyodps_0_13_2(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:
