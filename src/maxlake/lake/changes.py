@@ -10,12 +10,13 @@ from datetime import datetime
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from maxlake.lake import ducklake, file_lists
 from maxlake.lake.commits import file_detail
 from maxlake.lake.files import Change, ChangeKind, ListedFile
 from maxlake.lake.tables import StoredColumn, Table
+from maxlake.protocol.errors import ConflictError, ErrorCode
 from maxlake.protocol.types.model import Kind
 
 
@@ -60,7 +61,17 @@ def inserted(connection: Connection, table: Table, first: int, last: int) -> lis
     file = ducklake.data_file
     begun = and_(file.c.begin_snapshot > first, file.c.begin_snapshot <= last)
     rewritten = or_(file_detail.c.rewrite.is_(None), file_detail.c.rewrite.is_(False))
+    _refuse_partial(connection, table, file.c.begin_snapshot <= first, file.c.partial_max > first)
+    _refuse_partial(connection, table, file.c.begin_snapshot <= last, file.c.partial_max > last)
     return sorted(file_lists.load(connection, table, and_(begun, rewritten)))
+
+
+def _refuse_partial(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> None:
+    """Raise ``ChangedElsewhere`` for a file with rows of several versions that fulfils the conditions."""
+    file = ducklake.data_file
+    partial = select(file.c.data_file_id).where(file.c.table_id == table.table_id, *conditions).limit(1)
+    if connection.execute(partial).first():
+        raise file_lists.later_rows(table)
 
 
 def deleted(connection: Connection, table: Table, first: int, last: int) -> list[tuple[int, ListedFile]]:
@@ -92,6 +103,8 @@ def between(connection: Connection, table: Table, first: int, last: int) -> list
 
     Within a snapshot what went comes before what came.
     """
+    file = ducklake.data_file
+    _refuse_partial(connection, table, file.c.begin_snapshot <= last, file.c.partial_max > first)
     events: list[tuple[int, ChangeKind, ListedFile]] = [
         (snapshot_id, ChangeKind.DELETE, listed)
         for snapshot_id, listed in deleted(connection, table, first, last)
@@ -121,4 +134,7 @@ def _times(connection: Connection, snapshot_ids: Iterable[int]) -> dict[int, dat
             snapshot.c.snapshot_id >= wanted[0], snapshot.c.snapshot_id <= wanted[-1]
         )
     )
-    return {row.snapshot_id: row.snapshot_time for row in rows}
+    times = {row.snapshot_id: row.snapshot_time for row in rows}
+    for expired in set(wanted) - times.keys():
+        raise ConflictError(ErrorCode.VERSION_EXPIRED, f"version {expired} has expired")
+    return times

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
 
-from maxlake.lake import ducklake, tables
+from maxlake.lake import ducklake, foreign, tables
 from maxlake.lake.buckets import check_clustering
 from maxlake.lake.partitions import partition as partition_table
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
@@ -35,10 +35,12 @@ def create_table(
     tables.check_schema(connection, schema)
     if tables.find(connection, schema, name):
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
+    foreign.check_name(connection, schema, name)
     check_clustering(columns, options.clustered_by, options.buckets)
     data = number_columns(columns.columns, 1)
     first_key = data[-1].field_id + len(catalog_columns(data[-1]))
     keys = number_columns(columns.partition_columns, first_key, partition=True)
+    _forget_dropped(connection, schema, name)
     snapshot = next_snapshot(connection)
     table_id = snapshot.new_catalog_id()
     path = PurePosixPath(schema) / f"{name}-{table_id}"
@@ -152,11 +154,22 @@ def insert_columns(
             for part in catalog_columns(column)
         )
     connection.execute(insert(ducklake.column), rows)
-    # Unknown bounds: a later writer that merges into them keeps them unknown instead of too narrow.
-    connection.execute(
-        insert(ducklake.table_column_stats),
-        [{"table_id": table_id, "column_id": row["column_id"]} for row in rows],
+
+
+def forget_bounds(connection: Connection) -> None:
+    """Leave the bounds of whole tables unknown, whatever another program took them to be.
+
+    Programs that read without them read right; where there are none, INSERTs of others add none. (Empty ones
+    would become those of a single INSERT, and hide all rows before it.) Those of dropped columns stay: they
+    tell which ids were in use.
+    """
+    column, stats = ducklake.column, ducklake.table_column_stats
+    living = exists().where(
+        column.c.table_id == stats.c.table_id,
+        column.c.column_id == stats.c.column_id,
+        column.c.end_snapshot.is_(None),
     )
+    connection.execute(delete(stats).where(living))
 
 
 def _insert_partitioning(
@@ -210,12 +223,24 @@ def drop_table(connection: Connection, table: Table) -> None:
         ),
         table.table_id,
     )
-    connection.execute(delete(partition_table).where(partition_table.c.table_id == table.table_id))
-    for kind in (tables.table_change, table_detail):
-        connection.execute(delete(kind).where(kind.c.table_id == table.table_id))
+    _forget(connection, table.table_id)
     snapshot.changes.append(f"dropped_table:{table.table_id}")
     snapshot.schema_version += 1
     snapshot.save(connection)
+
+
+def _forget(connection: Connection, table_id: int) -> None:
+    """Remove what only we know of a table."""
+    for kind in (partition_table, tables.table_change, table_detail):
+        connection.execute(delete(kind).where(kind.c.table_id == table_id))
+
+
+def _forget_dropped(connection: Connection, schema: str, name: str) -> None:
+    """Let go of the name of a table that another program dropped."""
+    detail = table_detail
+    dropped = select(detail.c.table_id).where(detail.c.schema_name == schema, detail.c.table_name == name)
+    for table_id in connection.execute(dropped).scalars().all():
+        _forget(connection, table_id)
 
 
 def set_options(connection: Connection, table: Table, options: TableOptions) -> None:
@@ -257,13 +282,15 @@ def drop_schema(connection: Connection, name: str) -> None:
     tables.check_schema(connection, name)
     if name == DEFAULT_SCHEMA:
         raise invalid_argument(f"schema {name} cannot be dropped: tables named without a schema live there")
-    if tables.list_tables(connection, name, limit=1):
-        raise invalid_argument(f"schema {name} still holds tables; drop them first")
     row = connection.execute(
         select(ducklake.schema.c.schema_id).where(
             ducklake.schema.c.schema_name == name, ducklake.schema.c.end_snapshot.is_(None)
         )
     ).scalar_one()
+    held = ducklake.table
+    living = select(held.c.table_id).where(held.c.schema_id == row, held.c.end_snapshot.is_(None))
+    if connection.execute(living.limit(1)).first():
+        raise invalid_argument(f"schema {name} still holds tables; drop them first")
     snapshot = next_snapshot(connection)
     connection.execute(
         update(ducklake.schema)

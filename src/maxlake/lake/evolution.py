@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
-from maxlake.lake import ducklake, tables
+from maxlake.lake import ducklake, foreign, tables
 from maxlake.lake.database import chunks
 from maxlake.lake.definitions import catalog_columns, insert_columns, number_columns
 from maxlake.lake.snapshots import Snapshot, next_snapshot, quoted
@@ -72,6 +72,10 @@ def drop_columns(connection: Connection, table: Table, names: Collection[str]) -
     snapshot = next_snapshot(connection)
     field_ids = [part.column_id for column in dropped for part in catalog_columns(column)]
     _end_columns(connection, snapshot, table, field_ids)
+    connection.execute(
+        insert(ducklake.table_column_stats),
+        [{"table_id": table.table_id, "column_id": number} for number in field_ids],
+    )
     _save(connection, snapshot, table, columns_after)
 
 
@@ -122,6 +126,7 @@ def rename_table(connection: Connection, table: Table, name: str) -> None:
     name = name.lower()
     if tables.find(connection, table.schema, name):
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {table.schema}.{name} already exists")
+    foreign.check_name(connection, table.schema, name)
     snapshot = next_snapshot(connection)
     named = ducklake.table
     living = (named.c.table_id == table.table_id) & named.c.end_snapshot.is_(None)
@@ -174,7 +179,7 @@ def _has_files(connection: Connection, table: Table) -> bool:
 def _next_field_id(connection: Connection, table: Table) -> int:
     """Return a field id that no column of the table ever had.
 
-    The rows of dropped columns may go with the snapshots that show them, those of their statistics stay.
+    The rows of dropped columns may go with the snapshots that show them; those of their bounds stay.
     """
     used = [
         connection.execute(
@@ -182,7 +187,7 @@ def _next_field_id(connection: Connection, table: Table) -> int:
         ).scalar_one()
         for kind in (ducklake.column, ducklake.table_column_stats)
     ]
-    return max(used) + 1
+    return max(number for number in used if number is not None) + 1
 
 
 def _check_change(table: Table, old: StoredColumn, new: StoredColumn) -> None:

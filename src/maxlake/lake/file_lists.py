@@ -11,14 +11,18 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from maxlake.lake import ducklake, partitions, snapshots
+from maxlake.lake import ducklake, foreign, partitions, snapshots
 from maxlake.lake.commits import file_detail
+from maxlake.lake.database import chunks
 from maxlake.lake.files import ListedFile, PlannedFile
+from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table
+from maxlake.protocol.errors import ConflictError
 
 #: How much larger than its compressed file a file of unknown origin is taken to be.
 GUESSED_COMPRESSION = 4
@@ -29,7 +33,10 @@ _GROUPS = msgspec.json.Decoder(tuple[tuple[int, int], ...])
 
 
 def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -> list[ListedFile]:
-    """Return the files of a table that fulfil ``condition``, in no order."""
+    """Return the files of a table that fulfil ``condition``, in no order.
+
+    Raises ``ChangedElsewhere`` for files another program added in ways we do not read.
+    """
     file = ducklake.data_file
     rows = connection.execute(
         select(
@@ -43,18 +50,24 @@ def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -
             file_detail.c.key,
             file_detail.c.bucket,
             file_detail.c.groups,
+            file.c.partial_max,
+            file.c.path_is_relative,
+            file.c.mapping_id,
+            file.c.encryption_key,
         )
         .outerjoin_from(file, file_detail, file_detail.c.data_file_id == file.c.data_file_id)
         .where(file.c.table_id == table.table_id, condition)
     ).all()
-    foreign = (
-        partitions.file_keys(connection, table, condition) if any(row[7] is None for row in rows) else {}
-    )
+    foreign_keys = _foreign_keys(connection, table, [row[0] for row in rows if row[7] is None])
     keys = {text: partitions.decode_key(text) for text in {row[7] for row in rows} if text is not None}
     directory = str(table.path)
     listed: list[ListedFile] = []
-    for file_id, begin, path, count, size, row_id, raw_size, text, bucket, groups in rows:
-        key = foreign.get(file_id, ()) if text is None else keys[text]
+    for file_id, begin, path, count, size, row_id, raw_size, text, bucket, groups, partial, *form in rows:
+        if text is None:
+            _check_form(table, path, *form)
+            key = foreign_keys[file_id]
+        else:
+            key = keys[text]
         planned = PlannedFile(
             f"{directory}/{path}",
             count,
@@ -63,8 +76,40 @@ def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -
             _GROUPS.decode(groups) if groups else (),
             bucket,
         )
-        listed.append(ListedFile(key, row_id or 0, file_id, begin, planned))
+        listed.append(ListedFile(key, row_id or 0, file_id, begin, planned, partial))
     return listed
+
+
+def _check_form(
+    table: Table, path: str, is_relative: bool, mapping_id: int | None, encryption_key: str | None
+) -> None:
+    """Refuse a file of another program that is elsewhere, encrypted, or read by names of columns."""
+    if not is_relative or ".." in PurePosixPath(path).parts:
+        done = f"added the file {path}, which is not in the table's directory"
+    elif mapping_id is not None:
+        done = f"added the file {path}, whose columns are known by name only"
+    elif encryption_key is not None:
+        done = f"encrypted the file {path}"
+    else:
+        return
+    raise foreign.refused(table.full_name, done, "insert its rows with that program instead of the file")
+
+
+def _foreign_keys(connection: Connection, table: Table, file_ids: list[int]) -> dict[int, PartitionKey]:
+    """Return the partition keys of files by their ids; raise ``ChangedElsewhere`` if one has none."""
+    keys: dict[int, PartitionKey] = {}
+    for some in chunks(file_ids):
+        found = partitions.file_keys(connection, table, ducklake.data_file.c.data_file_id.in_(some))
+        for file_id in some:
+            key = tuple(value for value in found.get(file_id, ()) if value is not None)
+            if len(key) != len(table.partition_keys):
+                raise foreign.refused(
+                    table.full_name,
+                    f"wrote rows with no value of a partition column ({', '.join(table.partition_keys)})",
+                    "delete them with that program, and insert them with values",
+                )
+            keys[file_id] = key
+    return keys
 
 
 def living_at(snapshot_id: int) -> ColumnElement[bool]:
@@ -94,19 +139,19 @@ class FileLists:
     def at(self, connection: Connection, table: Table, snapshot_id: int) -> tuple[ListedFile, ...]:
         """Return the files of a table at a kept snapshot, in canonical order.
 
-        ``snapshot_id`` must not be newer than the state that ``connection`` sees.
+        ``snapshot_id`` must not be newer than the state that ``connection`` sees. Raises ``ChangedElsewhere``
+        for files that cannot be read, at that snapshot or at all.
         """
         with self._lock:
             known = self._known.get(table.table_id)
-        if known is None or known.snapshot_id < snapshots.oldest_kept(connection):
-            # What ended before the oldest snapshot is forgotten: the list cannot be brought up to date.
-            files = tuple(sorted(load(connection, table, living_at(snapshot_id))))
+        if known is None or known.snapshot_id < _followed_since(connection):
+            files = _listed(connection, table, snapshot_id)
         elif known.snapshot_id == snapshot_id:
             return known.files
         elif known.snapshot_id < snapshot_id:
             files = _updated(connection, table, known, snapshot_id)
         else:  # the past is asked for once
-            return tuple(sorted(load(connection, table, living_at(snapshot_id))))
+            return _listed(connection, table, snapshot_id)
         self._remember(table.table_id, _Known(snapshot_id, files))
         return files
 
@@ -120,6 +165,29 @@ class FileLists:
             while held > CAPACITY and len(self._known) > 1:
                 _, evicted = self._known.popitem(last=False)
                 held -= len(evicted.files)
+
+
+def _followed_since(connection: Connection) -> int:
+    """Return the snapshot since which a list can be brought up to date.
+
+    What ended before the oldest snapshot is forgotten, and other programs give files that come late an early
+    ``begin_snapshot``, and remove the rows of those they merged.
+    """
+    return max(snapshots.oldest_kept(connection), snapshots.last_foreign(connection))
+
+
+def _listed(connection: Connection, table: Table, snapshot_id: int) -> tuple[ListedFile, ...]:
+    files = sorted(load(connection, table, living_at(snapshot_id)))
+    if any(listed.partial_max is not None and listed.partial_max > snapshot_id for listed in files):
+        raise later_rows(table)
+    return tuple(files)
+
+
+def later_rows(table: Table) -> ConflictError:
+    """Return the error for a file with rows of several versions, not all of them wanted."""
+    return foreign.refused(
+        table.full_name, "merged files of this version with files of later ones", "read a newer version"
+    )
 
 
 def _updated(connection: Connection, table: Table, known: _Known, snapshot_id: int) -> tuple[ListedFile, ...]:

@@ -42,10 +42,14 @@ class PlannedFile(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
 
 
 class ListedFile(msgspec.Struct, frozen=True, order=True):
-    """A file of a table's list. Files sort in the canonical order: by partition, then by first row id."""
+    """A file of a table's list. Files sort in the canonical order: by partition, then by first row id.
+
+    ``partial_max`` is the last snapshot of its rows where another program merged those of several.
+    """
 
     key: PartitionKey
     row_id_start: int
     file_id: int
     begin_snapshot: int
     file: PlannedFile
+    partial_max: int | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select
 
-from maxlake.lake import ducklake, durable
+from maxlake.lake import definitions, ducklake, durable, snapshots
 from maxlake.lake.database import Database
 from maxlake.lake.file_lists import FileLists
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
@@ -15,6 +15,8 @@ from maxlake.protocol.targets import DEFAULT_SCHEMA
 
 #: Key of the time at which a catalog was made: no file that is older was left behind by its uploads.
 CREATED_AT = "maxlake_created_at"
+#: The option by which other programs write and delete rows in files, where we look for them.
+NO_INLINING = ("data_inlining_row_limit", "0")
 
 
 class Lake:
@@ -38,15 +40,16 @@ class Lake:
         metadata = ducklake.catalog_metadata
         data_path = f"{self.data}/"
         with self.database.write() as connection:
+            snapshots.begin_history(connection)
+            definitions.forget_bounds(connection)
             known = connection.execute(
                 select(metadata.c.value).where(metadata.c.key == "data_path")
             ).scalar_one_or_none()
-            if known == data_path:
-                return
-            if known is not None:  # the project directory was moved: readers follow
-                connection.execute(
-                    update(metadata).where(metadata.c.key == "data_path").values(value=data_path)
-                )
+            if known is not None:
+                # The project directory may have been moved, and other programs change options.
+                for key, value in (("data_path", data_path), NO_INLINING):
+                    connection.execute(delete(metadata).where(metadata.c.key == key))
+                    connection.execute(insert(metadata).values(key=key, value=value))
                 return
             connection.execute(
                 insert(metadata),
@@ -55,8 +58,7 @@ class Lake:
                     {"key": "created_by", "value": "maxlake"},
                     {"key": "data_path", "value": data_path},
                     {"key": "encrypted", "value": "false"},
-                    # Rows that other programs write or delete are to be in files, where we look for them.
-                    {"key": "data_inlining_row_limit", "value": "0"},
+                    {"key": NO_INLINING[0], "value": NO_INLINING[1]},
                     {"key": CREATED_AT, "value": datetime.now(UTC).isoformat()},
                 ],
             )

@@ -76,7 +76,7 @@ def canonical(table: Table, values: Mapping[str, str]) -> dict[str, str]:
 
 def list_partitions(connection: Connection, table: Table) -> list[Partition]:
     """Return all partitions of a table, sorted by their values."""
-    sizes: dict[PartitionKey, tuple[int, int]] = {}
+    sizes: dict[tuple[str | None, ...], tuple[int, int]] = {}
     for key, rows, size in _file_sizes(connection, table):
         before = sizes.get(key, (0, 0))
         sizes[key] = (before[0] + rows, before[1] + size)
@@ -97,7 +97,7 @@ def list_partitions(connection: Connection, table: Table) -> list[Partition]:
     return sorted(listed, key=lambda item: tuple(item.values.values()))
 
 
-def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[PartitionKey, int, int]]:
+def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[tuple[str | None, ...], int, int]]:
     file = ducklake.data_file
     rows = connection.execute(
         select(file.c.data_file_id, file.c.record_count, file.c.file_size_bytes).where(
@@ -111,15 +111,15 @@ def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[Partitio
 
 def file_keys(
     connection: Connection, table: Table, condition: ColumnElement[bool]
-) -> dict[int, PartitionKey]:
+) -> dict[int, tuple[str | None, ...]]:
     """Return the partition keys of the files of a table that fulfil ``condition``.
 
-    Files of tables without partitions are left out: their key is ``()``.
+    Files of tables without partitions are left out: their key is ``()``. Other programs may write None.
     """
     if not table.partition_keys:
         return {}
     file, value = ducklake.data_file, ducklake.file_partition_value
-    keys: dict[int, PartitionKey] = {}
+    keys: dict[int, tuple[str | None, ...]] = {}
     for file_id, text in connection.execute(
         select(value.c.data_file_id, value.c.partition_value)
         .join_from(file, value, value.c.data_file_id == file.c.data_file_id)

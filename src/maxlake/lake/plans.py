@@ -13,15 +13,14 @@ from itertools import accumulate
 from operator import attrgetter
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from maxlake.lake import changes, ducklake
+from maxlake.lake import changes, foreign
 from maxlake.lake.files import ListedFile, PlannedFile
 from maxlake.lake.filters import Filter
 from maxlake.lake.lake import Lake
 from maxlake.lake.pruning import pruned
 from maxlake.lake.tables import Table
-from maxlake.protocol.errors import ErrorCode, InternalError
 from maxlake.protocol.partitions import PartitionFilter
 
 _RECORD_COUNT = attrgetter("record_count")
@@ -75,22 +74,25 @@ class Wanted:
 
 
 def plan(lake: Lake, connection: Connection, table: Table, wanted: Wanted, snapshot_id: int) -> Plan:
-    """List the files of ``table`` that may hold wanted rows at a kept snapshot."""
-    _refuse_foreign_changes(connection, table)
+    """List the files of ``table`` that may hold wanted rows at a kept snapshot.
+
+    Raises ``ChangedElsewhere``, as the others do, for what other programs did to the rows in between.
+    """
+    foreign.check_rows(connection, table, snapshot_id, snapshot_id)
     listed = lake.file_lists.at(connection, table, snapshot_id)
     return Plan.of(snapshot_id, _chosen(connection, table, listed, wanted))
 
 
 def plan_inserted(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
     """List the files whose rows were inserted after snapshot ``first`` and up to ``last``."""
-    _refuse_foreign_changes(connection, table)
+    foreign.check_rows(connection, table, first, last)
     listed = changes.inserted(connection, table, first, last)
     return Plan.of(last, _chosen(connection, table, listed, wanted))
 
 
 def plan_changes(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
     """List the files that came or went after snapshot ``first`` and up to ``last``, oldest change first."""
-    _refuse_foreign_changes(connection, table)
+    foreign.check_rows(connection, table, first, last)
     listed = changes.between(connection, table, first, last)
     return Plan.of(last, _chosen(connection, table, listed, wanted))
 
@@ -116,11 +118,10 @@ def _chosen(
 
 def _bucket(file: PlannedFile) -> int:
     if file.bucket is None:
-        raise InternalError(
-            ErrorCode.INTERNAL_SERVER_ERROR,
-            "another program wrote this file of a clustered table: its bucket is not known; read without "
-            "bucket ids, in mode Size or Parallelism",
-            where=file.path,
+        raise foreign.refused(
+            file.path,
+            "wrote this file of a clustered table: its bucket is not known",
+            "read without bucket ids, in mode Size or Parallelism",
         )
     return file.bucket
 
@@ -128,18 +129,3 @@ def _bucket(file: PlannedFile) -> int:
 def by_bucket(plan: Plan) -> Plan:
     """Return a plan of a clustered table in the order of its buckets."""
     return Plan.of(plan.snapshot_id, sorted(plan.files, key=_bucket))
-
-
-def _refuse_foreign_changes(connection: Connection, table: Table) -> None:
-    delete = ducklake.delete_file
-    found = connection.execute(
-        select(delete.c.delete_file_id)
-        .where(delete.c.table_id == table.table_id, delete.c.end_snapshot.is_(None))
-        .limit(1)
-    ).first()
-    if found:
-        raise InternalError(
-            ErrorCode.INTERNAL_SERVER_ERROR,
-            "another program deleted rows of this table; this version cannot read such tables",
-            where=table.full_name,
-        )

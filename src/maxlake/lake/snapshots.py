@@ -6,9 +6,24 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Table, case, func, insert, select, update
 
 from maxlake.lake import ducklake
+from maxlake.lake.database import metadata
+
+#: One row: the newest snapshot of ours, and the newest that may be another program's (-1 for none). Unlike
+#: marks of single snapshots it outlives their expiry, by whoever.
+history = Table(
+    "maxlake_history",
+    metadata,
+    Column("own_snapshot", BigInteger, nullable=False),
+    Column("foreign_snapshot", BigInteger, nullable=False),
+)
+_NEWEST = select(func.max(ducklake.snapshot.c.snapshot_id)).scalar_subquery()
+#: The newest snapshot that may be another program's: every snapshot of ours follows a known one.
+LAST_FOREIGN = select(
+    case((history.c.own_snapshot == _NEWEST, history.c.foreign_snapshot), else_=_NEWEST)
+).scalar_subquery()
 
 
 @dataclass
@@ -58,6 +73,15 @@ class Snapshot:
                 snapshot_id=self.snapshot_id, changes_made=",".join(self.changes)
             )
         )
+        before = self.snapshot_id - 1
+        connection.execute(
+            update(history).values(
+                foreign_snapshot=case(
+                    (history.c.own_snapshot == before, history.c.foreign_snapshot), else_=before
+                ),
+                own_snapshot=self.snapshot_id,
+            )
+        )
 
 
 def next_snapshot(connection: Connection) -> Snapshot:
@@ -82,6 +106,26 @@ def latest(connection: Connection) -> int:
 def oldest_kept(connection: Connection) -> int:
     """Return the number of the oldest snapshot that has not expired: files that ended before are gone."""
     return connection.execute(select(func.min(ducklake.snapshot.c.snapshot_id))).scalar_one()
+
+
+def begin_history(connection: Connection) -> None:
+    """Begin to tell our snapshots from those of others; all there are before may be theirs."""
+    if connection.execute(select(history)).first():
+        return
+    newest = connection.execute(select(func.coalesce(_NEWEST, -1))).scalar_one()
+    connection.execute(insert(history).values(own_snapshot=newest, foreign_snapshot=newest))
+
+
+def last_foreign(connection: Connection) -> int:
+    """Return the newest snapshot that may be another program's, -1 for none."""
+    return connection.execute(select(LAST_FOREIGN)).scalar_one()
+
+
+def all_kept(connection: Connection, first: int, last: int) -> bool:
+    """Tell whether no snapshot from ``first`` to ``last`` has expired; programs can pick some in between."""
+    number = ducklake.snapshot.c.snapshot_id
+    kept = select(func.count()).select_from(ducklake.snapshot).where(number.between(first, last))
+    return connection.execute(kept).scalar_one() == last - first + 1
 
 
 def at_time(connection: Connection, time: datetime) -> int | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Index, String, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Index, String, func, insert, select, update
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Table as SqlTable
 
-from maxlake.lake import ducklake
+from maxlake.lake import ducklake, foreign
 from maxlake.lake.database import AnyRow, Instant, metadata
-from maxlake.lake.snapshots import Snapshot
+from maxlake.lake.snapshots import LAST_FOREIGN, Snapshot
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.protocol.types.text import parse_type
@@ -45,6 +45,7 @@ table_change = SqlTable(
     SqlColumn("table_id", BigInteger, primary_key=True, autoincrement=False),
     SqlColumn("snapshot_id", BigInteger, primary_key=True, autoincrement=False),
 )
+Index("maxlake_column_table", ducklake.column.c.table_id)
 Index("maxlake_data_file_table", ducklake.data_file.c.table_id, ducklake.data_file.c.end_snapshot)
 Index("maxlake_data_file_begin", ducklake.data_file.c.table_id, ducklake.data_file.c.begin_snapshot)
 Index("maxlake_file_partition", ducklake.file_partition_value.c.data_file_id)
@@ -94,7 +95,7 @@ class StoredColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One living table; ``latest_snapshot`` is the last snapshot that changed it.
+    """One living table; ``latest_snapshot`` is the last snapshot that changed it, or a later one of others.
 
     ``stored`` has every column by its name, data columns first.
     """
@@ -166,13 +167,25 @@ def list_schemas(connection: Connection) -> list[str]:
 
 
 def find(connection: Connection, schema: str, name: str) -> Table | None:
-    """Return the living table of this name (case-insensitive), or None."""
-    row = connection.execute(
-        select(table_detail).where(
-            table_detail.c.schema_name == schema.lower(), table_detail.c.table_name == name.lower()
-        )
-    ).one_or_none()
-    return _table(row) if row else None
+    """Return the living table of this name (case-insensitive), or None.
+
+    Raises ``ChangedElsewhere`` when another program changed its definition.
+    """
+    named = (table_detail.c.schema_name == schema.lower()) & (table_detail.c.table_name == name.lower())
+    return _living(connection, named)
+
+
+def _living(connection: Connection, which: ColumnElement[bool]) -> Table | None:
+    """Return a table unless another program dropped it; raise ``ChangedElsewhere`` if it changed it."""
+    found = connection.execute(select(table_detail, LAST_FOREIGN).where(which)).one_or_none()
+    if found is None:
+        return None
+    table, last_foreign = _table(found), found[-1]
+    if last_foreign <= table.latest_snapshot:
+        return table
+    if not foreign.still_lives(connection, table):
+        return None
+    return replace(table, latest_snapshot=last_foreign)
 
 
 def get(connection: Connection, schema: str, name: str) -> Table:
@@ -186,8 +199,7 @@ def get(connection: Connection, schema: str, name: str) -> Table:
 
 def get_by_id(connection: Connection, table_id: int) -> Table | None:
     """Return the living table with this id, or None when it was dropped."""
-    row = connection.execute(select(table_detail).where(table_detail.c.table_id == table_id)).one_or_none()
-    return _table(row) if row else None
+    return _living(connection, table_detail.c.table_id == table_id)
 
 
 def created_snapshot(connection: Connection, table: Table) -> int:
@@ -203,9 +215,11 @@ def list_tables(
 ) -> list[Table]:
     """Return at most ``limit`` tables in name order, named ``prefix…`` and following ``after``."""
     check_schema(connection, schema)
+    living = select(ducklake.table.c.table_id).where(ducklake.table.c.end_snapshot.is_(None))
     rows = connection.execute(
         select(table_detail)
         .where(
+            table_detail.c.table_id.in_(living),
             table_detail.c.schema_name == schema.lower(),
             table_detail.c.table_name.startswith(prefix.lower(), autoescape=True),
             table_detail.c.table_name > after,
@@ -227,7 +241,7 @@ def touch(connection: Connection, table: Table, snapshot: Snapshot) -> None:
 
 
 def last_change(connection: Connection, table: Table, snapshot_id: int) -> int:
-    """Return the last snapshot up to ``snapshot_id`` that changed the table's rows, 0 for none."""
+    """Return the last snapshot of ours up to ``snapshot_id`` that changed the table's rows, 0 for none."""
     found = connection.execute(
         select(func.max(table_change.c.snapshot_id)).where(
             table_change.c.table_id == table.table_id, table_change.c.snapshot_id <= snapshot_id

@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     INVALID_STREAM_STATUS = "InvalidStreamStatus"
     ROW_OFFSET_MISMATCH = "RowOffsetMismatch"
     COMMIT_CONFLICT = "CommitConflict"
+    CHANGED_ELSEWHERE = "ChangedElsewhere"
     VERSION_EXPIRED = "VersionExpired"
     FLOW_EXCEEDED = "FlowExceeded"
     SERVICE_UNAVAILABLE = "ServiceUnavailable"
@@ -61,6 +62,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID_STREAM_STATUS: 409,
     ErrorCode.ROW_OFFSET_MISMATCH: 409,
     ErrorCode.COMMIT_CONFLICT: 409,
+    ErrorCode.CHANGED_ELSEWHERE: 409,
     ErrorCode.VERSION_EXPIRED: 409,
     ErrorCode.FLOW_EXCEEDED: 429,
     ErrorCode.SERVICE_UNAVAILABLE: 503,

@@ -103,7 +103,11 @@ class _Bounds:
         self._where = table.full_name
         self._newest = newest
         self._oldest = snapshots.oldest_kept(connection)
-        self._same_since = tables.last_change(connection, table, self._oldest)
+        self._same_since = max(
+            tables.last_change(connection, table, self._oldest),
+            # Which tables another program changed before the oldest kept version nobody knows any more.
+            min(snapshots.last_foreign(connection), self._oldest),
+        )
         self.created = tables.created_snapshot(connection, table)
 
     def version(self, version: int | None, time: str | None) -> int | None:
@@ -136,8 +140,11 @@ class _Bounds:
                 f"the start version {first} is after the end version {last}", where=self._where
             )
         oldest = last if first is None else first
-        if max(self.kept(oldest), self.created) < self._oldest:
+        oldest = max(self.kept(oldest), self.created)
+        if oldest < self._oldest:
             raise self._expired(f"version {oldest}")
+        if not snapshots.all_kept(self._connection, oldest, max(oldest, last)):
+            raise self._expired(f"a version from {oldest} to {last}")
 
     def kept(self, version: int) -> int:
         """Return the version itself, or the oldest kept one if the table has not changed between them."""
