@@ -313,3 +313,16 @@ def test_a_preview_has_so_many_bytes(
     assert sum(batch.num_rows for batch in previewed(limit=3000, columns=("id",))) == 3000
     monkeypatch.setattr(limits, "MAX_PREVIEW_BYTES", 10)
     assert sum(batch.num_rows for batch in previewed(limit=1, columns=columns)) == 1
+
+
+def test_decoded_plans_weigh_their_predicates(project: Project):
+    made = Scene(project)
+    made.append([1, 2, 3])
+    weights = []
+    for text in ("id > 0", f"id > 0 or id in ({', '.join(map(str, range(9_000_000, 9_003_000)))})"):
+        before = project.plans.held
+        session = create(made, filter_predicate=text).session_id
+        read_sessions.get(project, made.target, session, refresh=False, principal=ME)
+        weights.append(project.plans.held - before)
+    assert 0 < weights[0] < 20
+    assert weights[1] > 80
