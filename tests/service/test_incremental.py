@@ -155,6 +155,9 @@ def test_a_session_tells_its_versions_and_where_to_go_on(scene: Scene) -> None:
     [
         ({"mode": "everything"}, "append and cdc"),
         ({"start_time_stamp": "yesterday"}, "yyyy-mm-dd"),
+        ({"start_time_stamp": "0001-01-01 00:00:00+05:00"}, "yyyy-mm-dd"),
+        ({"end_time_stamp": "9999-12-31 23:00:00-05:00"}, "yyyy-mm-dd"),
+        ({"from_": -5}, "positive number"),
         ({"start_version": 10**6}, "no version 1000000 yet"),
         ({"end_version": 10**6}, "no version 1000000 yet"),
         ({"end_time_stamp": "2000-01-01 00:00:00", "start_version": 3}, "after the end version"),
@@ -190,6 +193,18 @@ def test_what_has_expired_is_told(scene: Scene) -> None:
             create(scene, **options)
         assert failed.value.code is ErrorCode.VERSION_EXPIRED
     assert ids(scene, start_version=version(scene)) == []
+
+
+def test_changes_since_the_beginning_expire_with_it(scene: Scene) -> None:
+    """A later name of the table is not its beginning."""
+    scene.append([1])
+    scene.append([2], overwrite=True)
+    assert changes(scene) == [(1, 1), (0, 1), (1, 2)]
+    scene.sql("ALTER TABLE t RENAME TO u;")
+    scene.target = replace(scene.target, table="u")
+    expire(scene)
+    with pytest.raises(MaxlakeError, match="expired"):
+        changes(scene)
 
 
 COMMITS = st.lists(

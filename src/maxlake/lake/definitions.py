@@ -66,6 +66,7 @@ def create_table(
             modified_at=snapshot.time,
             ddl_at=snapshot.time,
             schema_version=0,
+            created_snapshot=snapshot.snapshot_id,
             latest_snapshot=snapshot.snapshot_id,
         )
     )

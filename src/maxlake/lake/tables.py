@@ -34,6 +34,7 @@ table_detail = SqlTable(
     SqlColumn("modified_at", Instant, nullable=False),
     SqlColumn("ddl_at", Instant, nullable=False),
     SqlColumn("schema_version", BigInteger, nullable=False),
+    SqlColumn("created_snapshot", BigInteger, nullable=False),
     SqlColumn("latest_snapshot", BigInteger, nullable=False),
     Index("maxlake_table_name", "schema_name", "table_name", unique=True),
 )
@@ -112,6 +113,7 @@ class Table:
     modified_at: datetime
     ddl_at: datetime
     schema_version: int
+    created_snapshot: int
     latest_snapshot: int
 
     @property
@@ -148,6 +150,7 @@ def _table(row: AnyRow) -> Table:
         modified_at=row.modified_at,
         ddl_at=row.ddl_at,
         schema_version=row.schema_version,
+        created_snapshot=row.created_snapshot,
         latest_snapshot=row.latest_snapshot,
     )
 
@@ -200,14 +203,6 @@ def get(connection: Connection, schema: str, name: str) -> Table:
 def get_by_id(connection: Connection, table_id: int) -> Table | None:
     """Return the living table with this id, or None when it was dropped."""
     return _living(connection, table_detail.c.table_id == table_id)
-
-
-def created_snapshot(connection: Connection, table: Table) -> int:
-    """Return the snapshot that created a table, or the oldest kept one that has it."""
-    named = ducklake.table
-    return connection.execute(
-        select(func.min(named.c.begin_snapshot)).where(named.c.table_id == table.table_id)
-    ).scalar_one()
 
 
 def list_tables(

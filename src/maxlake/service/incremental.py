@@ -17,6 +17,8 @@ from maxlake.protocol.messages.read import CreateReadSessionRequest, Incremental
 
 #: How C++ says that a timestamp is not given; empty text is the same.
 _UNSET_TIMES = ("", "-1")
+#: How Java and C++ say that a version is not given.
+_UNSET_VERSIONS = (0, -1)
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -108,11 +110,13 @@ class _Bounds:
             # Which tables another program changed before the oldest kept version nobody knows any more.
             min(snapshots.last_foreign(connection), self._oldest),
         )
-        self.created = tables.created_snapshot(connection, table)
+        self.created = table.created_snapshot
 
     def version(self, version: int | None, time: str | None) -> int | None:
         """Return the snapshot that a version or a timestamp means, None when neither is given."""
-        if version is not None and version > 0:
+        if version is not None and version not in _UNSET_VERSIONS:
+            if version < 0:
+                raise invalid_argument(f"a version is a positive number, not {version}", where=self._where)
             return version
         if time is None or time.strip() in _UNSET_TIMES:
             return None
@@ -162,6 +166,6 @@ class _Bounds:
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid_argument(f"{text!r} is no timestamp; write yyyy-mm-dd hh:mm:ss (UTC)") from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid_argument(f"{text[:64]!r} is no timestamp; write yyyy-mm-dd hh:mm:ss (UTC)") from None
