@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from maxlake.lake import plans, snapshots, tables
-from maxlake.lake.plans import Plan, Slice, Wanted
+from maxlake.lake.plans import Slice, Wanted
 from maxlake.lake.scans import BatchLimits, Projection, Window, scan
 from maxlake.lake.splits import split_range
 from maxlake.lake.tables import StoredColumn
@@ -108,23 +108,9 @@ def preview(project: Project, target: TableTarget, request: PreviewRequest) -> R
     columns = _ordered(tuple(table.stored.values()), request.columns, table_order=False)
     projection = Projection(columns, ReadUnits())
     stop = min(limit, limits.MAX_PREVIEW_ROWS, plan.record_count)
-    if not request.columns:
-        stop = _fitting(plan, stop)
     batch_limits = BatchLimits(limits.DEFAULT_BATCH_ROWS, limits.PREVIEW_BATCH_BYTES)
     batches = scan(project.lake.data, plan.slices(0, stop), projection, batch_limits)
     return RowStream(projection.schema, _first(batches, limits.MAX_PREVIEW_BYTES))
-
-
-def _fitting(plan: Plan, rows: int) -> int:
-    """Return how many of the first rows fit into a preview, by their files' average: more are not decoded."""
-    taken, left = 0, limits.MAX_PREVIEW_BYTES
-    for file in plan.files:
-        count = min(file.record_count, rows - taken)
-        size = count * file.raw_size // max(file.record_count, 1)
-        if size > left:
-            return max(taken + count * left // size, 1)
-        taken, left = taken + count, left - size
-    return taken
 
 
 def _first(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
