@@ -117,9 +117,9 @@ block = Table(
 flush = Table(
     "maxlake_flush",
     metadata,
-    Column("table_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("stream_id", String, primary_key=True),
     Column("retry_id", String, primary_key=True),
+    Column("stream_id", String, primary_key=True),
+    Column("table_id", BigInteger, primary_key=True, autoincrement=False),
     Column("committed_at", Instant, nullable=False),
     Column("answer", LargeBinary, nullable=False),
 )
