@@ -8,10 +8,10 @@ transaction and a version of the table.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, insert, select
@@ -41,6 +41,21 @@ from maxlake.service.write_sessions import WriteSession
 from maxlake.service.write_streams import check_address, incomplete, schema_of
 
 
+class FlushKey(NamedTuple):
+    """What a repeated upload has in common with the first."""
+
+    retry_id: str
+    stream_id: str
+    table_id: int
+
+
+def _key(table: Table, request: WriteRowsRequest) -> FlushKey | None:
+    """Return None for an upload whose repetition cannot be recognised."""
+    if not request.retry_id:
+        return None
+    return FlushKey(request.retry_id, request.stream.stream_id, table.table_id)
+
+
 @dataclass(frozen=True, eq=False)
 class Flush:
     """A streamed upload whose files are durable and not yet named by any row."""
@@ -50,10 +65,9 @@ class Flush:
     stored: StoredRows
 
     @property
-    def key(self) -> tuple[int, str, str] | None:
+    def key(self) -> FlushKey | None:
         """What a repetition has in common with it; None if it cannot be recognised."""
-        retry_id = self.request.retry_id
-        return (self.table.table_id, self.request.stream.stream_id, retry_id) if retry_id else None
+        return _key(self.table, self.request)
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,8 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
     expiry.sweep(project)
     with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
-        answered = _answered(connection, table, request)
+        key = _key(table, request)
+        answered = _answers(connection, [key]).get(key)
     _check_table(table, request)
     if answered:
         discard_body(body)
@@ -175,18 +190,18 @@ def _session(table: Table) -> WriteSession:
     )
 
 
-def _answered(connection: Connection, table: Table, request: WriteRowsRequest) -> FlushResponse | None:
-    if not request.retry_id:
-        return None
+def _answers(connection: Connection, keys: Iterable[FlushKey | None]) -> dict[FlushKey | None, FlushResponse]:
+    """Return the answers given before, by the keys that are known."""
     flush = store.flush
-    answer = connection.execute(
-        select(flush.c.answer).where(
-            flush.c.table_id == table.table_id,
-            flush.c.stream_id == request.stream.stream_id,
-            flush.c.retry_id == request.retry_id,
+    retry_ids = {key.retry_id for key in keys if key is not None}
+    if not retry_ids:
+        return {}
+    rows = connection.execute(
+        select(flush.c.retry_id, flush.c.stream_id, flush.c.table_id, flush.c.answer).where(
+            flush.c.retry_id.in_(retry_ids)
         )
-    ).scalar_one_or_none()
-    return msgspec.msgpack.decode(answer, type=FlushResponse) if answer else None
+    )
+    return {FlushKey(*key): msgspec.msgpack.decode(answer, type=FlushResponse) for *key, answer in rows}
 
 
 def _commit(project: Project, group: Sequence[Flush]) -> list[FlushOutcome]:
@@ -213,10 +228,11 @@ def _commit(project: Project, group: Sequence[Flush]) -> list[FlushOutcome]:
 def _apply(connection: Connection, group: Sequence[Flush]) -> list[FlushOutcome]:
     """Add the parts of a group to their tables, a version a table. Repetitions are answered, not added."""
     outcomes: dict[Flush, FlushOutcome] = {}
-    first: dict[tuple[int, str, str], Flush] = {}
+    first: dict[FlushKey, Flush] = {}
     fresh: defaultdict[int, list[Flush]] = defaultdict(list)
+    answers = _answers(connection, [flush.key for flush in group])
     for flush in group:
-        answered = _answered(connection, flush.table, flush.request)
+        answered = answers.get(flush.key)
         if answered:  # the first attempt was still under way when this one began
             outcomes[flush] = FlushOutcome(answered, named=False)
         elif flush.key is None or first.setdefault(flush.key, flush) is flush:
@@ -239,14 +255,9 @@ def _append(connection: Connection, table_id: int, flushes: Sequence[Flush]) -> 
     commits.commit(connection, table, [part for flush in fit for part in flush.stored.parts])
     version = snapshots.latest(connection)
     answers = {flush: _answer(flush, version) for flush in fit}
+    now = datetime.now(UTC)
     remembered = [
-        {
-            "table_id": table_id,
-            "stream_id": flush.request.stream.stream_id,
-            "retry_id": flush.request.retry_id,
-            "committed_at": datetime.now(UTC),
-            "answer": msgspec.msgpack.encode(answer),
-        }
+        flush.key._asdict() | {"committed_at": now, "answer": msgspec.msgpack.encode(answer)}
         for flush, answer in answers.items()
         if flush.key is not None
     ]
