@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from sqlalchemy import delete, select
 
-from maxlake.lake import ducklake, snapshots
+from maxlake.lake import commits, ducklake, snapshots, tables
+from maxlake.lake.parts import Upload, storage_schema
 from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError, NotFoundError
 from maxlake.protocol.messages.read import (
     CreateReadSessionRequest,
@@ -47,6 +49,20 @@ class Shared:
 
     def append(self, *ids: int) -> None:
         self.scene.append(list(ids), self.spec)
+
+    def upload(self, sql: str) -> None:
+        """Append the rows of a query without tables, in the types of storage."""
+        lake = self.scene.project.lake
+        with lake.database.read() as connection:
+            table = tables.get(connection, "default", "t")
+        schema = storage_schema(table)
+        found = duckdb.sql(sql).to_arrow_table().combine_chunks()
+        arrays = [found.column(index).chunk(0).cast(field.type) for index, field in enumerate(schema)]
+        with Upload(lake.data, table, f"s-{self.newest}") as upload:
+            upload.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            parts = upload.finish()
+        with lake.database.write() as connection:
+            commits.commit(connection, table, parts)
 
     @property
     def newest(self) -> int:
@@ -122,6 +138,61 @@ def test_their_inserts_hide_no_row_of_ours_from_them(share: Callable[..., Shared
     assert t.ids() == t.theirs() == everything
     assert [t.theirs(f"id = {number}") for number in everything] == [[number] for number in everything]
     assert t.duckdb(f"SELECT min(id) a, max(id) b FROM {T}").to_pylist() == [{"a": -5, "b": 100}]
+
+
+#: Of every type at rest: a value of ours, one of theirs, a later one of ours, as DuckDB writes them.
+VALUES = {
+    "tinyint": ("'-128'::TINYINT", "1::TINYINT", "127::TINYINT"),
+    "smallint": ("'-32768'::SMALLINT", "1::SMALLINT", "32767::SMALLINT"),
+    "int": ("'-2147483648'::INT", "1::INT", "2147483647::INT"),
+    "bigint": ("'-9223372036854775808'::BIGINT", "1::BIGINT", "9223372036854775807::BIGINT"),
+    "float": ("'-inf'::FLOAT", "1::FLOAT", "'nan'::FLOAT"),
+    "double": ("'nan'::DOUBLE", "1::DOUBLE", "'inf'::DOUBLE"),
+    "boolean": ("false", "true", "false"),
+    "string": ("''", "'m'", "'zz'"),
+    "binary": ("''::BLOB", "'m'::BLOB", "'zz'::BLOB"),
+    "varchar(9)": ("'a'", "'m'", "'ü'"),
+    "date": ("DATE '0001-01-01'", "DATE '2001-01-01'", "DATE '9999-12-31'"),
+    "datetime": (
+        "TIMESTAMP_MS '0001-01-01 00:00:00'",
+        "TIMESTAMP_MS '2001-01-01 00:00:00'",
+        "TIMESTAMP_MS '9999-12-31 23:59:59.999'",
+    ),
+    "timestamp": (
+        "TIMESTAMP_NS '1677-09-22 00:00:00'",
+        "TIMESTAMP_NS '2001-01-01 00:00:00'",
+        "TIMESTAMP_NS '2262-04-11 00:00:00.123456789'",
+    ),
+    "decimal(38,18)": (
+        "'-99999999999999999999.5'::DECIMAL(38,18)",
+        "1::DECIMAL(38,18)",
+        "99999999999999999999.5::DECIMAL(38,18)",
+    ),
+    "decimal(9,2)": ("'-9999999.99'::DECIMAL(9,2)", "1::DECIMAL(9,2)", "9999999.99::DECIMAL(9,2)"),
+    "interval_year_month": ("'-9'::INT", "1::INT", "99::INT"),
+    "array<int>": ("[-5, 6]", "[1]", "[99]"),
+    "map<string,bigint>": ("MAP {'a': '-7'::BIGINT}", "MAP {'m': 1::BIGINT}", "MAP {'z': 99::BIGINT}"),
+    "struct<x:int,y:string>": ("{'x': -8, 'y': 'a'}", "{'x': 1, 'y': 'm'}", "{'x': 99, 'y': 'z'}"),
+    "json": ("'{}'", "'1'", "'\"z\"'"),
+}
+
+
+def test_their_inserts_hide_no_value_of_any_type(share: Callable[..., Shared]) -> None:
+    t = share()
+    t.append(0)
+    added = ", ".join(f"c{index} {kind}" for index, kind in enumerate(VALUES))
+    assert t.scene.sql(f"ALTER TABLE t ADD COLUMNS ({added});").succeeded
+    ours, theirs, later = (", ".join(values[index] for values in VALUES.values()) for index in range(3))
+    t.upload(f"SELECT 1::BIGINT, {ours}")
+    t.duckdb(f"INSERT INTO {T} SELECT 2, {theirs}")
+    t.upload(f"SELECT 3::BIGINT, {later}")
+    t.duckdb(f"INSERT INTO {T} SELECT 4, {theirs}")
+    for index, (kind, values) in enumerate(VALUES.items()):
+        for number, value in enumerate(values, start=1):
+            assert number in t.theirs(f"c{index} = {value}"), (kind, value)
+        assert t.theirs(f"c{index} IS NULL") == [0]
+    assert t.theirs("c18.x = -8 AND c18.y = 'a'") == [1]
+    assert t.ids() == [0, 1, 2, 3, 4]
 
 
 def test_a_consumer_is_told_their_rows_once(share: Callable[..., Shared]) -> None:
