@@ -196,3 +196,25 @@ def test_blocks_have_no_streams(call: Caller) -> None:
     got = action(call, "TableGetWriteSession", {}, **session).json
     assert got["SessionId"] == session["SessionId"]
     assert got["MaxBlockNumber"] > 0
+
+
+def test_batch_compatible_with_streams(call: Caller) -> None:
+    """MaxStorage of PyODPS 0.13.1 sends the ordinary calls in this mode (wire.md §8.2)."""
+    made(call)
+    body = {"PartialPartitionSpec": "", "Flags": {}}
+    created = action(call, "TableCreateWriteSession", body, WriteMode="BatchCompatible").json
+    assert created == {"SessionId": created["SessionId"], "WarningMessage": ""}
+    mode = {"SessionId": created["SessionId"], "WriteMode": "BatchCompatible"}
+    stream = {"StreamId": "0", "StreamVersion": 1}
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, pa.schema([("id", pa.int64())])) as writer:
+        writer.write_batch(pa.record_batch({"id": [1, 2]}))
+    for name, sent, more in (
+        ("TableCreateWriteStream", stream, {}),
+        ("TableWrite", sink.getvalue(), stream),
+        ("TableCloseWriteStream", stream, {}),
+        ("TableCommitWriteSession", {}, {}),
+    ):
+        assert rows(call) == []
+        assert action(call, name, sent, **mode, **more).status == 200
+    assert [row["id"] for row in rows(call)] == [1, 2]
