@@ -178,12 +178,12 @@ class WriteStreamRequest(Message, frozen=True):
 
 def create_write_stream(call: StorageCall) -> Answer:
     """TableCreateWriteStream (wire.md §9.1); block writers ask for quota with it (wire.md §8.2)."""
+    address = _stream_address(call)
     form = _form(call)
     if form is WriteForm.BLOCKS:
         return blocks.reserve(call.project, call.target, _plain_address(call), call.principal)
     if form is WriteForm.FLUSHES:
         return streaming.create_stream(call.project, call.target, _plain_address(call))
-    address = _stream_address(call)
     return write_streams.create(
         call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
     )
@@ -191,9 +191,9 @@ def create_write_stream(call: StorageCall) -> Answer:
 
 def get_write_stream(call: StorageCall) -> Answer:
     """TableGetWriteStream, as GET with everything in the query or as POST with a body (wire.md §9.2)."""
+    address = _stream_address(call)
     if _stream_form(call) is WriteForm.FLUSHES:
         return dialects.stream_status(streaming.get_stream(call.project, call.target, _plain_address(call)))
-    address = _stream_address(call)
     answer = write_streams.get(
         call.project, call.target, address, call.principal, exactly_once=_exactly_once(call)
     )
