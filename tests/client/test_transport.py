@@ -1,12 +1,8 @@
 """Connections: reuse, staleness, retries, proxies, time limits."""
 
-import contextlib
 import os
 import socket
-import ssl
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ import pytest
 from maxlake.client import connections
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError, ConnectTimeoutError
 from odps import errors, options
-from tests.client.replay import HANG_UP, ReplayServer, Reply
+from tests.client.replay import HANG_UP, ReplayServer, Reply, SecureServer
 
 SESSION = Reply({"SessionId": "s"})
 BUSY = Reply({"Code": "ServiceUnavailable", "Message": "stopping"}, 503)
@@ -174,31 +170,13 @@ def test_an_endpoint_is_a_url(endpoint: str) -> None:
         server.client(rest_endpoint=endpoint).create_read_session()
 
 
-class SecureServer(ReplayServer):
-    """The same over TLS, with a certificate nobody else vouches for."""
-
-    def __init__(self, certificate: Path, key: Path, *replies: Reply) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate, key)
-        super().__init__(*replies)
-        self.endpoint = self.endpoint.replace("http://127.0.0.1", "https://localhost")
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
-        with contextlib.suppress(ssl.SSLError):
-            super()._serve(self._context.wrap_socket(connection, server_side=True), number)
-
-
-def test_tls(tool: Callable[[str], Path], tmp_path: Path) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+def test_tls(certificate: tuple[Path, Path]) -> None:
     verify = options.verify_ssl
     try:
-        with SecureServer(certificate, key, SESSION) as server:
+        with SecureServer(*certificate, SESSION) as server:
             with pytest.raises(ConnectFailedError, match="certificate"):
                 server.client().create_read_session()
-            for trust in (str(certificate), False):
+            for trust in (str(certificate[0]), False):
                 options.verify_ssl = trust
                 client = server.client()
                 client.create_read_session()

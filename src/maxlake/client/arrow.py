@@ -11,6 +11,8 @@ from maxlake.client.errors import ClientError, MalformedAnswerError
 from maxlake.client.requests import checked_compression
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maxlake.client.enums import Compression, Status
     from maxlake.client.responses import WriteStreamResponse
     from maxlake.client.streams import StreamReader, StreamWriter
@@ -89,7 +91,9 @@ class ArrowWriter:
         if not self._stream.writable():
             return False
         if self._batches is None:
-            self._batches = pa.ipc.new_stream(_Sink(self._stream), record_batch.schema, options=self._options)
+            # Compressed memory is the batch's no more; other memory the caller may use again.
+            pass_on = self._stream.write if self._options.compression is None else self._stream.give
+            self._batches = pa.ipc.new_stream(_Sink(pass_on), record_batch.schema, options=self._options)
         self._batches.write_batch(record_batch)
         return True
 
@@ -118,11 +122,11 @@ class _Sink:
 
     closed = False
 
-    def __init__(self, stream: StreamWriter) -> None:
-        self._stream = stream
+    def __init__(self, pass_on: Callable[[Any], bool]) -> None:
+        self._pass_on = pass_on
 
     def write(self, data: Any) -> int:
-        if not self._stream.write(data):
+        if not self._pass_on(data):
             raise ValueError("write to a finished writer")
         return len(data)
 

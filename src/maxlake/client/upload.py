@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import select
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from maxlake.client.download import Download
 from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, error_from_answer
@@ -17,10 +19,9 @@ from maxlake.protocol.headers import REQUEST_ID_HEADER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maxlake.client.connections import ConnectionPool
+    from _typeshed import WriteableBuffer
 
-#: Buffers one ``sendmsg`` may take on Linux.
-_IOV_MAX = 1024
+    from maxlake.client.connections import ConnectionPool
 
 
 class EarlyAnswerError(Exception):
@@ -34,24 +35,34 @@ class Upload:
         self._pool = pool
         self._connection = connection
         self._endpoint = endpoint
+        self._sock = connection.sock
         self._ended = False
         self._poll = select.poll()
         self._poll.register(connection.sock, select.POLLIN | select.POLLOUT)
 
-    def send(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Send ``pieces`` as one chunk, without copying them.
+    def send(self, chunk: list[memoryview], *, leave: int = 0) -> list[memoryview]:
+        """Send ``chunk``, without copying it, and return what the kernel did not take at once of it.
 
-        Raises the service's error if it answered early, ``BrokenConnectionError`` if it hung up.
+        That is at most ``leave`` bytes: for more, this waits. Raises the service's error if it answered
+        early, ``BrokenConnectionError`` if it hung up.
         """
-        views = [memoryview(piece).cast("B") for piece in pieces]
-        size = sum(view.nbytes for view in views)
-        if size == 0:
-            return
-        self._transmit([memoryview(f"{size:x}\r\n".encode()), *views, memoryview(b"\r\n")])
+        timeout = self._sock.gettimeout()
+        try:
+            self._sock.settimeout(0)
+            rest = self._send_watching(deque(chunk), leave, timeout)
+            self._sock.settimeout(timeout)
+        except EarlyAnswerError:
+            raise self._early_failure(timeout) from None
+        except TimeoutError as error:
+            self.abort()
+            raise self._broken(f"the service took no data ({error})") from error
+        except OSError as error:
+            raise self._early_failure(timeout) from error
+        return rest
 
     def finish(self) -> Answer:
         """End the body and return the service's answer, which has status 200."""
-        self._transmit([memoryview(b"0\r\n\r\n")])
+        self.send([memoryview(b"0\r\n\r\n")])
         answer = self._answer(reusable=True)
         if answer.status != 200:
             raise error_from_answer(answer.status, answer.headers, answer.body, self._endpoint)
@@ -63,45 +74,50 @@ class Upload:
             self._ended = True
             self._connection.close()
 
-    def _transmit(self, views: list[memoryview]) -> None:
-        try:
-            if isinstance(self._connection.sock, ssl.SSLSocket):
-                # Input on a TLS socket need not be an answer (session tickets): no early look there.
-                for view in views:
-                    self._connection.sock.sendall(view)
-            else:
-                self._send_watching(views)
-        except EarlyAnswerError:
-            raise self._early_failure() from None
-        except TimeoutError as error:
-            self.abort()
-            raise self._broken(f"the service took no data ({error})") from error
-        except OSError as error:
-            raise self._early_failure() from error
+    def interrupt(self) -> None:
+        """Break the connection under another thread that uses it, which then fails and closes it."""
+        with suppress(OSError):
+            # Not a TLS socket's own shutdown: the other thread would go on without encryption.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _send_watching(self, views: list[memoryview]) -> None:
-        sock = self._connection.sock
-        timeout = sock.gettimeout()
-        waiting = deque(views)
-        while waiting:
-            ready = self._poll.poll(None if timeout is None else timeout * 1000)
+    def _send_watching(
+        self, waiting: deque[memoryview], leave: int, timeout: float | None
+    ) -> list[memoryview]:
+        left = sum(view.nbytes for view in waiting)
+        while left:
+            patience = 0 if left <= leave else None if timeout is None else timeout * 1000
+            ready = self._poll.poll(patience)
+            if not ready and left <= leave:
+                break
             if not ready:
                 raise TimeoutError(f"{timeout} s")
             if ready[0][1] & ~select.POLLOUT:
-                raise EarlyAnswerError
-            batch = [waiting[index] for index in range(min(len(waiting), _IOV_MAX))]
+                self._look()
             try:
-                sent = sock.sendmsg(batch, [], socket.MSG_DONTWAIT)
-            except BlockingIOError:
+                sent = _put(self._sock, waiting)
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 continue
+            left -= sent
             while waiting and sent >= waiting[0].nbytes:
                 sent -= waiting.popleft().nbytes
             if sent:
                 waiting[0] = waiting[0][sent:]
+        return list(waiting)
 
-    def _early_failure(self) -> Exception:
+    def _look(self) -> None:
+        """Raise ``EarlyAnswerError`` unless the input is only for TLS itself, such as session tickets."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            try:
+                first = self._sock.recv(1)
+            except ssl.SSLWantReadError:
+                return
+            self._connection.sock = cast("socket.socket", _Unread(self._sock, first))
+        raise EarlyAnswerError
+
+    def _early_failure(self, timeout: float | None) -> Exception:
         """Read what the service said instead of taking the body; the connection is not used again."""
         try:
+            self._sock.settimeout(timeout)
             answer = self._answer(reusable=False)
         except BrokenConnectionError as error:
             return error
@@ -131,3 +147,51 @@ class Upload:
             code="BrokenConnection",
             endpoint=self._endpoint,
         )
+
+
+def chunk_of(pieces: Sequence[memoryview]) -> list[memoryview]:
+    """Return ``pieces`` as one chunk of a chunked body: nothing for no bytes, which would end it."""
+    size = sum(piece.nbytes for piece in pieces)
+    if not size:
+        return []
+    framed = (memoryview(f"{size:x}\r\n".encode()), *pieces, memoryview(b"\r\n"))
+    return [piece for piece in framed if piece.nbytes]
+
+
+class _Unread:
+    """A TLS socket whose ``first`` received byte was read already: http.client is to read it again."""
+
+    def __init__(self, sock: ssl.SSLSocket, first: bytes) -> None:
+        self._sock = sock
+        self._first = first
+        self.close = sock.close
+
+    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
+        return io.BufferedReader(_Joined(self._first, self._sock.makefile(mode, buffering=0)))
+
+
+class _Joined(io.RawIOBase):
+    def __init__(self, first: bytes, rest: socket.SocketIO) -> None:
+        self._first = first
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if not self._first:
+            return self._rest.readinto(buffer)
+        memoryview(buffer).cast("B")[:1] = self._first
+        self._first = b""
+        return 1
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
+
+
+def _put(sock: socket.socket, waiting: deque[memoryview]) -> int:
+    """Pass on as much as the kernel takes now; return how much that was."""
+    if isinstance(sock, ssl.SSLSocket):
+        return sock.send(waiting[0])
+    return sock.sendmsg(waiting)

@@ -204,5 +204,8 @@ CLIENT_MAX_ANSWER = 16 * 1024 * 1024
 #: Small pieces of an upload are gathered to this size; pieces of CLIENT_DIRECT_SEND go out uncopied.
 CLIENT_UPLOAD_CHUNK = 1024 * 1024
 CLIENT_DIRECT_SEND = 64 * 1024
+#: Bytes of an upload that wait for a slow service while the caller makes more. The memory of a writer
+#: is this, a chunk being gathered and a batch being serialised.
+CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
 #: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
 CLIENT_READ_BUFFERS = 8
