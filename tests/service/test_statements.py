@@ -129,7 +129,7 @@ def test_a_session_open_during_changes_reads_its_columns(project: Project) -> No
 
 def test_what_was_uploaded_before_a_change_may_be_committed_after_it(project: Project) -> None:
     scene = Scene(project, "id bigint, a string")
-    session = scene.session()
+    session = scene.session(enable_schema_evolution="true")
     address = scene.stream(session)
     scene.write_table(address, pa.table({"id": [1], "a": ["x"]}))
     run(scene, "ALTER TABLE t DROP COLUMN a", "ALTER TABLE t ADD COLUMN a INT DEFAULT 7")
