@@ -1,6 +1,9 @@
 """Our client on the real server, in its own process, over real sockets."""
 
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -211,6 +214,48 @@ def test_the_wrong_schema_fails_the_stream(client: StorageApiArrowClient) -> Non
     client.close_write_stream(session, 0, 1)
     client.commit_write_session(session)
     assert read_all(client).num_rows == 3
+
+
+KILLED = """
+import os, signal, sys
+import pyarrow as pa
+from maxlake.client import StorageApiArrowClient
+from odps import ODPS
+
+endpoint, project, access_id, key, table, session = sys.argv[1:]
+odps = ODPS(access_id, key, project, endpoint=endpoint)
+client = StorageApiArrowClient(odps, odps.get_table(table))
+state = client.get_write_stream(session, "0", 0, exactly_once_mode=True)
+
+def rows(start, count):
+    ids = range(start, start + count)
+    return pa.record_batch({"id": pa.array(ids), "name": [f"name {each}" for each in ids]})
+
+writer = client.write_rows_arrow(session, 0, row_offset=state.row_offset, access_token=state.access_token)
+writer.write(rows(0, 1000))
+writer.finish()
+writer = client.write_rows_arrow(session, 0, row_offset=1000, access_token=state.access_token)
+writer.write(rows(1000, 200_000))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_upload_is_resumed_exactly_once(server: LocalServer, client: StorageApiArrowClient) -> None:
+    session = client.create_write_session("pt=a").session_id
+    client.create_write_stream(session, 0)
+    arguments = (server.endpoint, server.project, server.access_id, server.secret, client.table.name, session)
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    state = client.get_write_stream(session, "0", 0, exactly_once_mode=True)
+    assert (state.status, state.row_offset) == ("OPEN", 1000)
+    writer = client.write_rows_arrow(session, 0, row_offset=state.row_offset, access_token=state.access_token)
+    write_and_finish(writer, [batch(1000, 4000)])
+    answer = writer.get_write_stream_response()
+    assert answer is not None
+    assert answer.exactly_once_row_offset == 5000
+    client.close_write_stream(session, 0)
+    client.commit_write_session(session)
+    assert sorted(read_all(client)["id"].to_pylist()) == list(range(5000))
 
 
 def test_errors(server: LocalServer, client: StorageApiArrowClient) -> None:
