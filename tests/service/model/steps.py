@@ -92,15 +92,15 @@ def create_wrongly(w: World) -> None:
 
 
 WEIGHTS: dict[Step, float] = {
-    stream_steps.create_session: 7,
+    stream_steps.create_session: 4,
     stream_steps.create_stream: 16,
     stream_steps.claim: 3,
     stream_steps.write: 36,
     stream_steps.overtaken: 5,
-    stream_steps.close: 9,
-    stream_steps.close_all: 4,
-    stream_steps.commit: 5,
-    stream_steps.commit_listed: 4,
+    stream_steps.close: 7,
+    stream_steps.close_all: 7,
+    stream_steps.commit: 3,
+    stream_steps.commit_listed: 3,
     stream_steps.abort: 1.5,
     block_steps.create: 4,
     block_steps.write: 14,
