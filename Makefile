@@ -12,14 +12,14 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.uv/
 BIN := .venv/bin
 WHEEL_INPUTS := pyproject.toml README.md LICENSE $(shell find src -name __pycache__ -prune -o -print)
 PYTEST := $(BIN)/python -m pytest -n 2
-LONG_BUDGET ?= 300
+LONG_BUDGET ?= 120
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
 CLIENT_RELEASES := 0.13.0 0.13.2
 
 help:
 	@echo 'make demo       load a real data set through a real server and read it back'
-	@echo 'make test       lint, types, tests: about three minutes on two cores'
+	@echo 'make test       lint, types, tests: about six minutes on two cores'
 	@echo 'make test-all   the same, then everything slow'
 	@echo 'make env        only the environment: .venv, with maxlake installed from its wheel'
 	@echo 'make lock       write requirements/*.txt again (UPGRADE=--upgrade takes newer releases)'

@@ -440,7 +440,7 @@ NAMES = ["a", "b", "c"]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
 def test_any_changes_between_commits(examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader) -> None:
     @given(st.data())
     @settings(max_examples=examples, phases=PHASES, deadline=None)

@@ -215,7 +215,7 @@ COMMITS = st.lists(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_ranges_add_up(examples: int, project: Project) -> None:
     """Whatever ranges a consumer cuts history into: their changes are those of the whole, applied they are
     the table at each version."""
