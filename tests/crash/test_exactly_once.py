@@ -12,6 +12,7 @@ from random import Random
 
 import pyarrow as pa
 import pytest
+import requests
 
 from maxlake.client import StorageApiArrowClient
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
@@ -34,7 +35,8 @@ POINTS = [
 #: Seconds: the start of the work, and some ten uploads.
 LONGEST_LIFE = 0.4
 MOST_ROWS = 100
-GONE = (BrokenConnectionError, ConnectFailedError)
+# The last is what PyODPS raises when the server goes while it looks up the endpoint.
+GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 
 @dataclass
