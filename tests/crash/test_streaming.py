@@ -70,9 +70,9 @@ class Writer:
 
     def live(self, server: LocalServer) -> None:
         """Repeat what was cut, and write on until the server is gone."""
-        odps = server.odps()
-        client = StorageApiArrowClient(odps, odps.get_table(TABLE))
         try:
+            odps = server.odps()
+            client = StorageApiArrowClient(odps, odps.get_table(TABLE))
             while True:
                 self.write(client, self.latest())
         except GONE:

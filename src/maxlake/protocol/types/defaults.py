@@ -41,11 +41,18 @@ def default_scalar(text: str, t: OdpsType) -> pa.Scalar:
     if read is None:
         raise invalid_argument(f"a column of type {t} can have no default but NULL")
     try:
-        value = pa.array([read(text)], storage_type(t))
-        return to_storage(value, t, where="default")[0]
+        return to_storage(_exactly(read(text), storage_type(t)), t, where="default")[0]
     except (ValueError, ArithmeticError, pa.ArrowException, BadRequestError) as error:
         shown = text if len(text) <= 100 else f"{text[:100]}…"
         raise invalid_argument(f"the default {shown!r} is no {t}") from error
+
+
+def _exactly(value: Any, at_rest: pa.DataType) -> pa.Array:
+    array = pa.array([value], at_rest)
+    # PyArrow makes 0 of decimals whose digits all lie far enough below the scale.
+    if isinstance(value, Number) and array[0].as_py() != value:
+        raise ValueError("finer than the type")
+    return array
 
 
 def canonical_default(text: str, t: OdpsType) -> str:
