@@ -35,7 +35,7 @@ from maxlake.protocol.messages.write import (
 )
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.text import parse_type
-from maxlake.service import rows, store, uploads, write_sessions, write_streams
+from maxlake.service import rows, store, uploads, write_commits, write_sessions, write_streams
 from maxlake.service.service import Service, namespace
 from tests.postgresql import Postgresql
 
@@ -75,7 +75,7 @@ def write_and_commit(service: Service, writer: int, commit: int) -> None:
     body.seek(0)
     uploads.write(project, TARGET, WriteRowsRequest(stream=stream), body, "me")
     write_streams.close(project, TARGET, stream, "me")
-    write_sessions.commit(project, TARGET, session_id, CommitRequest(), "me")
+    write_commits.commit(project, TARGET, session_id, CommitRequest(), "me")
 
 
 def main(root: Path, writer: int) -> None:

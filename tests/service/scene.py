@@ -21,7 +21,15 @@ from maxlake.protocol.messages.write import (
     WriteRowsResponse,
 )
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import instances, read_sessions, rows, uploads, write_sessions, write_streams
+from maxlake.service import (
+    instances,
+    read_sessions,
+    rows,
+    uploads,
+    write_commits,
+    write_sessions,
+    write_streams,
+)
 from maxlake.service.project import Project
 
 ME = "me"
@@ -72,7 +80,7 @@ class Scene:
         write_streams.close(self.project, self.target, address, ME)
 
     def commit(self, session: str) -> None:
-        write_sessions.commit(self.project, self.target, session, CommitRequest(), ME)
+        write_commits.commit(self.project, self.target, session, CommitRequest(), ME)
 
     def append(self, ids: list[int], spec: str = "pt=a", **flags: Any) -> None:
         session = self.session(spec, **flags)

@@ -14,7 +14,7 @@ from maxlake.protocol.errors import ErrorCode, MaxlakeError
 from maxlake.protocol.messages.base import decode
 from maxlake.protocol.messages.blocks import BlockAddress, CreateBlockSessionRequest
 from maxlake.protocol.messages.write import CommitRequest, StreamAddress, WriteRowsResponse
-from maxlake.service import blocks, write_sessions
+from maxlake.service import blocks, write_commits, write_sessions
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -205,7 +205,7 @@ def test_streams_and_blocks_do_not_mix(project: Project) -> None:
     refused(lambda: scene.block(taking_streams, 0, [1]))
     refused(lambda: scene.commit_blocks(taking_streams))
     request = CommitRequest(commit_messages=())
-    refused(lambda: write_sessions.commit(project, scene.target, taking_streams, request, ME))
+    refused(lambda: write_commits.commit(project, scene.target, taking_streams, request, ME))
     refused(lambda: form("nobody"), ErrorCode.NO_SUCH_OBJECT)
     assert scene.files() == []
 

@@ -68,7 +68,7 @@ def held(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> lis
 
     def slow_at_first(project: Project, group: Any) -> Any:
         if next(first, False):
-            while len(project.flushes._waiting) < request.param - len(group):
+            while len(project.flushes(group[0].table)._waiting) < request.param - len(group):
                 pass
         sizes.append(len(group))
         return run(project, group)

@@ -60,14 +60,15 @@ def check_clustering(schema: TableSchema, columns: Sequence[str], buckets: int |
         column = schema.column(name)
         if column in schema.partition_columns:
             raise invalid_argument(f"partition column {column.name!r} cannot be in CLUSTERED BY")
-        if not _can_cluster(column.type):
+        if not has_one_form(column.type):
             raise invalid_argument(
                 f"column {column.name!r} of type {column.type} cannot be in CLUSTERED BY; use an integer, "
                 "boolean, decimal, text, date or time type"
             )
 
 
-def _can_cluster(t: OdpsType) -> bool:
+def has_one_form(t: OdpsType) -> bool:
+    """Tell whether equal values of a type always look the same, so that rows can be told apart by them."""
     return isinstance(t, Char | Varchar | Decimal) or (isinstance(t, Simple) and t.kind in _KINDS)
 
 

@@ -18,8 +18,9 @@ from sqlalchemy import Table as SqlTable
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import ducklake
-from maxlake.lake.commits import file_detail, removal
+from maxlake.lake.commits import removal
 from maxlake.lake.database import Database
+from maxlake.lake.file_details import delete_detail, file_detail
 from maxlake.lake.lake import Lake
 
 _log = logging.getLogger(__name__)
@@ -112,13 +113,16 @@ def _schedule(database: Database, files: Sequence[CatalogFile]) -> list[CatalogF
     """Remove the rows of files and note that the files are to go; return those whose rows were there."""
     scheduled: list[CatalogFile] = []
     with database.write() as connection:
-        for kind in (ducklake.data_file, ducklake.delete_file):
+        # Delete files first: with a data file go the rows of those it still has.
+        for kind in (ducklake.delete_file, ducklake.data_file):
             ids = {file.file_id: file for file in files if file.kind is kind}
             there = connection.execute(select(_file_id(kind)).where(_file_id(kind).in_(ids))).scalars().all()
             scheduled += [ids[file_id] for file_id in there]
             connection.execute(delete(kind).where(_file_id(kind).in_(there)))
             if kind is ducklake.data_file:
                 _forget(connection, there)
+        known = select(ducklake.delete_file.c.delete_file_id)
+        connection.execute(delete(delete_detail).where(delete_detail.c.delete_file_id.not_in(known)))
         if scheduled:
             now = datetime.now(UTC)
             connection.execute(

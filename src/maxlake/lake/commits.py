@@ -3,56 +3,122 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Connection, String, func, insert, select, update
+from sqlalchemy import Column, Connection, String, and_, insert, select, update
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, partitions, tables
 from maxlake.lake.database import chunks, metadata
+from maxlake.lake.file_details import delete_detail, file_detail
+from maxlake.lake.files import ListedFile
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.snapshots import Snapshot, next_snapshot
 from maxlake.lake.tables import Table
 
-#: What DuckLake does not keep about a file: its size in memory and that of its row groups (JSON; none where
-#: there is but one), which splits are balanced by, its partition key in one piece, its bucket, and whether
-#: its rows came from other files (compaction).
-file_detail = SqlTable(
-    "maxlake_file",
-    metadata,
-    Column("data_file_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("raw_size", BigInteger, nullable=False),
-    Column("key", String, nullable=False),
-    Column("bucket", BigInteger),
-    Column("groups", String),
-    Column("rewrite", Boolean, nullable=False),
-)
-
 #: The files scheduled for deletion by us, below the data directory: that no session reads them was checked.
 removal = SqlTable("maxlake_removal", metadata, Column("path", String, primary_key=True))
 
 
-def commit(
-    connection: Connection, table: Table, parts: Sequence[Part], *, replaced: Collection[PartitionKey] = ()
-) -> None:
-    """Add parts to a table and end the files of the ``replaced`` partitions, as one snapshot.
+@dataclass(frozen=True, kw_only=True)
+class NewDeleteFile:
+    """A durable delete file no snapshot names yet; ``path`` is below the table's directory, sizes in bytes.
 
-    The key of an unpartitioned table is ``()``. A commit that changes nothing makes no snapshot.
+    It lists ``count`` rows of a data file, all that are gone, of which ``added`` go with it, ``updated`` of
+    these by an update. ``groups`` counts the gone rows of each row group where there are several.
     """
-    if not parts and not replaced:
+
+    data_file_id: int
+    key: PartitionKey
+    path: str
+    count: int
+    added: int
+    updated: int
+    file_size: int
+    footer_size: int
+    groups: tuple[int, ...] = ()
+
+
+def commit(
+    connection: Connection,
+    table: Table,
+    parts: Sequence[Part],
+    *,
+    replaced: Collection[PartitionKey] = (),
+    updates: Sequence[Part] = (),
+    deletes: Sequence[NewDeleteFile] = (),
+) -> None:
+    """Change the rows of a table, as one snapshot: one that changes nothing is not made.
+
+    Files of the ``replaced`` partitions end (the key of an unpartitioned table is ``()``), and rows in
+    ``deletes`` go; ``parts`` come, and ``updates``, which are new values of rows that go.
+    """
+    if not (parts or replaced or updates or deletes):
         return
     snapshot = next_snapshot(connection)
     if replaced:
         _end_partitions(connection, snapshot, table, replaced)
-    if parts:
-        _insert_files(connection, snapshot, table, parts)
+    for some, are_updates in ((updates, True), (parts, False)):
+        if some:
+            _insert_files(connection, snapshot, table, some, updates=are_updates)
+    if parts or updates:
         snapshot.changes.append(f"inserted_into_table:{table.table_id}")
+    if deletes:
+        _insert_delete_files(connection, snapshot, table, deletes)
+    if deletes or replaced:
+        snapshot.changes.append(f"deleted_from_table:{table.table_id}")
     if table.partition_keys:
-        partitions.add(connection, table, {part.key for part in parts} | set(replaced), snapshot)
+        changed = {each.key for each in (*parts, *updates, *deletes)} | set(replaced)
+        partitions.add(connection, table, changed, snapshot)
     tables.touch(connection, table, snapshot)
     snapshot.save(connection)
+
+
+def _insert_delete_files(
+    connection: Connection, snapshot: Snapshot, table: Table, deletes: Sequence[NewDeleteFile]
+) -> None:
+    """Add delete files, each in the place of the one its data file had."""
+    removed = ducklake.delete_file
+    for some in chunks([each.data_file_id for each in deletes]):
+        connection.execute(
+            update(removed)
+            .where(removed.c.data_file_id.in_(some), removed.c.end_snapshot.is_(None))
+            .values(end_snapshot=snapshot.snapshot_id)
+        )
+    pairs = list(zip(snapshot.new_file_ids(len(deletes)), deletes, strict=True))
+    connection.execute(
+        insert(removed),
+        [
+            {
+                "delete_file_id": delete_file_id,
+                "table_id": table.table_id,
+                "begin_snapshot": snapshot.snapshot_id,
+                "data_file_id": each.data_file_id,
+                "path": each.path,
+                "path_is_relative": True,
+                "format": "parquet",
+                "delete_count": each.count,
+                "file_size_bytes": each.file_size,
+                "footer_size": each.footer_size,
+            }
+            for delete_file_id, each in pairs
+        ],
+    )
+    connection.execute(
+        insert(delete_detail),
+        [
+            {
+                "delete_file_id": delete_file_id,
+                "added": each.added,
+                "updated": each.updated,
+                "groups": msgspec.json.encode(each.groups).decode() if each.groups else None,
+            }
+            for delete_file_id, each in pairs
+        ],
+    )
 
 
 def add_partitions(connection: Connection, table: Table, keys: Collection[PartitionKey]) -> None:
@@ -68,6 +134,7 @@ def drop_partitions(connection: Connection, table: Table, keys: Collection[Parti
     """Drop partitions and their rows, as one snapshot."""
     snapshot = next_snapshot(connection)
     _end_partitions(connection, snapshot, table, keys)
+    snapshot.changes.append(f"deleted_from_table:{table.table_id}")
     for key in keys:
         partitions.remove(connection, table, key)
     tables.touch(connection, table, snapshot)
@@ -82,65 +149,71 @@ def _end_partitions(
     living = connection.execute(
         select(file.c.data_file_id).where(file.c.table_id == table.table_id, file.c.end_snapshot.is_(None))
     ).scalars()
-    ended = [file_id for file_id in living if known.get(file_id, ()) in keys]
-    for kind in (file, ducklake.delete_file):
-        for some in chunks(ended):
+    _end_files(connection, snapshot, [file_id for file_id in living if known.get(file_id, ()) in keys])
+
+
+def _end_files(connection: Connection, snapshot: Snapshot, file_ids: Sequence[int]) -> None:
+    """End data files and their delete files."""
+    for kind in (ducklake.data_file, ducklake.delete_file):
+        for some in chunks(file_ids):
             connection.execute(
                 update(kind)
                 .where(kind.c.data_file_id.in_(some), kind.c.end_snapshot.is_(None))
                 .values(end_snapshot=snapshot.snapshot_id)
             )
-    snapshot.changes.append(f"deleted_from_table:{table.table_id}")
 
 
 def replace_files(
-    connection: Connection, table: Table, file_ids: Sequence[int], part: Part, row_id_start: int
+    connection: Connection, table: Table, sources: Sequence[ListedFile], part: Part | None
 ) -> bool:
     """Put one file in the place of living ones with the same rows, as one snapshot: no row changes.
 
-    Nothing is done, and False returned, unless all files still live without deleted rows, and the table's
-    definition is that of ``table``.
+    No part stands for files without rows. Nothing is done, and False returned, unless all files still live
+    with the same rows deleted, and the table's definition is that of ``table``.
     """
     file, removed = ducklake.data_file, ducklake.delete_file
     now = tables.get_by_id(connection, table.table_id)
     if now is None or now.schema_version != table.schema_version:
         return False
-    count = size = 0
-    for some in chunks(file_ids):
-        living, stored = connection.execute(
-            select(func.count(), func.coalesce(func.sum(file.c.file_size_bytes), 0)).where(
-                file.c.data_file_id.in_(some), file.c.end_snapshot.is_(None)
+    wanted = {entry.file_id: entry.delete_file_id for entry in sources}
+    found: dict[int, int | None] = {}
+    size = 0
+    for some in chunks(list(wanted)):
+        for file_id, stored, delete_file_id in connection.execute(
+            select(file.c.data_file_id, file.c.file_size_bytes, removed.c.delete_file_id)
+            .outerjoin_from(
+                file,
+                removed,
+                and_(removed.c.data_file_id == file.c.data_file_id, removed.c.end_snapshot.is_(None)),
             )
-        ).one()
-        if connection.execute(
-            select(removed.c.data_file_id)
-            .where(removed.c.data_file_id.in_(some), removed.c.end_snapshot.is_(None))
-            .limit(1)
-        ).first():
-            return False
-        count, size = count + living, size + int(stored)
-    if count != len(file_ids):
+            .where(file.c.data_file_id.in_(some), file.c.end_snapshot.is_(None))
+        ):
+            found[file_id] = delete_file_id
+            size += stored
+    if found != wanted:
         return False
     snapshot = next_snapshot(connection)
-    for some in chunks(file_ids):
-        connection.execute(
-            update(file).where(file.c.data_file_id.in_(some)).values(end_snapshot=snapshot.snapshot_id)
-        )
-    row = _file_row(snapshot, table, part, row_id_start, _partition_id(connection, table))
-    connection.execute(insert(file), row)
-    _insert_details(connection, table, [row["data_file_id"]], [part], rewrite=True)
+    _end_files(connection, snapshot, list(wanted))
+    if part is not None:
+        row_id_start = sources[0].row_id_start
+        row = _file_row(snapshot, table, part, row_id_start, _partition_id(connection, table))
+        connection.execute(insert(file), row)
+        _insert_details(connection, table, [row["data_file_id"]], [part], rewrite=True)
+        size -= part.file_size
     stats = ducklake.table_stats
     connection.execute(
         update(stats)
         .where(stats.c.table_id == table.table_id)
-        .values(file_size_bytes=stats.c.file_size_bytes + part.file_size - size)
+        .values(file_size_bytes=stats.c.file_size_bytes - size)
     )
     snapshot.changes.append(f"merge_adjacent:{table.table_id}")
     snapshot.save(connection)
     return True
 
 
-def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, parts: Sequence[Part]) -> None:
+def _insert_files(
+    connection: Connection, snapshot: Snapshot, table: Table, parts: Sequence[Part], *, updates: bool
+) -> None:
     stats = connection.execute(
         select(ducklake.table_stats).where(ducklake.table_stats.c.table_id == table.table_id)
     ).one()
@@ -151,7 +224,8 @@ def _insert_files(connection: Connection, snapshot: Snapshot, table: Table, part
         files.append(_file_row(snapshot, table, part, row_id, partition_id))
         row_id += part.record_count
     connection.execute(insert(ducklake.data_file), files)
-    _insert_details(connection, table, [file["data_file_id"] for file in files], parts)
+    file_ids = [file["data_file_id"] for file in files]
+    _insert_details(connection, table, file_ids, parts, updates=updates)
     connection.execute(
         update(ducklake.table_stats)
         .where(ducklake.table_stats.c.table_id == table.table_id)
@@ -197,6 +271,7 @@ def _insert_details(
     parts: Sequence[Part],
     *,
     rewrite: bool = False,
+    updates: bool = False,
 ) -> None:
     pairs = list(zip(file_ids, parts, strict=True))
     connection.execute(
@@ -209,6 +284,7 @@ def _insert_details(
                 "bucket": part.bucket,
                 "groups": msgspec.json.encode(part.groups).decode() if part.groups else None,
                 "rewrite": rewrite,
+                "updates": updates,
             }
             for file_id, part in pairs
         ],

@@ -1,6 +1,7 @@
 """Compaction: small files of one partition and bucket become one, and no row changes (design.md §4).
 
-Rows keep their order and their ids. Older snapshots go on listing the small files.
+Files that have lost many of their rows are written again without these. Rows keep their order and their ids.
+Older snapshots go on listing the files there were.
 """
 
 from __future__ import annotations
@@ -11,24 +12,23 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path, PurePosixPath
 
-import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, and_, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import commits, ducklake, durable, file_lists, tables
+from maxlake.lake.file_details import delete_detail
 from maxlake.lake.files import ListedFile
 from maxlake.lake.lake import Lake
 from maxlake.lake.parts import Part, PartWriter, storage_schema
 from maxlake.lake.plans import Slice
 from maxlake.lake.routing import Target
+from maxlake.lake.row_numbers import ROW_ID, with_row_ids
 from maxlake.lake.scans import decode
 from maxlake.lake.statistics import bounded_leaves
 from maxlake.lake.tables import StoredColumn, Table
 from maxlake.protocol.errors import DamageError, ErrorCode
-from maxlake.protocol.types.model import Kind
 from maxlake.protocol.types.storage import field_id
 
 #: Bytes of a merged file, at most: one default split of compressed rows, and few enough to be rewritten in
@@ -41,30 +41,20 @@ SMALL_BYTES = TARGET_BYTES // 2
 GROWTH = 2
 #: Fewer files are not worth a snapshot.
 MIN_FILES = 4
+#: A file of which no more than this share of rows is left is rewritten, even alone.
+THIN = 0.7
 #: Files of one merge: what one short transaction can end.
 MAX_FILES = 1000
 #: Begins the name of every merged file; no session's id looks like it.
 PREFIX = "merged-"
 
-#: Where files say the ids of their rows themselves, as DuckLake's own compaction does: those of merged rows
-#: have gaps.
-ROW_ID = StoredColumn(
-    name="_ducklake_internal_row_id",
-    type=Kind.BIGINT.value,
-    nullable=True,
-    comment="",
-    column_id=0,
-    default=None,
-    field_id=2_147_483_540,
-    partition=False,
-)
-#: Bytes of one such id in memory.
-ROW_ID_BYTES = 8
-
 
 @dataclass(frozen=True)
 class Merge:
-    """Files that can become one: neighbours in the canonical order. ``stored_bytes`` on disk."""
+    """Files that can become one: neighbours in the canonical order, or a single one that lost many rows.
+
+    ``stored_bytes`` on disk.
+    """
 
     table: Table
     sources: tuple[ListedFile, ...]
@@ -73,60 +63,85 @@ class Merge:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge made; ``stored_bytes`` on disk."""
+    """What a merge made; ``stored_bytes`` on disk. The path is None where no row was left."""
 
-    path: str
+    path: str | None
     stored_bytes: int
 
 
 def fragmented_tables(connection: Connection) -> list[Table]:
-    """Return the tables that have enough small files for a merge."""
-    file = ducklake.data_file
-    ids = connection.execute(
+    """Return the tables that have enough small files for a merge, or files that lost rows."""
+    file, removed = ducklake.data_file, ducklake.delete_file
+    small = (
         select(file.c.table_id)
         .where(file.c.end_snapshot.is_(None), file.c.file_size_bytes < SMALL_BYTES)
         .group_by(file.c.table_id)
         .having(func.count() >= MIN_FILES)
-        .order_by(file.c.table_id)
-    ).scalars()
-    found = [tables.get_by_id(connection, table_id) for table_id in ids.all()]
+    )
+    thinned = select(removed.c.table_id).where(removed.c.end_snapshot.is_(None))
+    ids = connection.execute(small.union(thinned)).scalars()
+    found = [tables.get_by_id(connection, table_id) for table_id in sorted(ids.all())]
     return [table for table in found if table is not None]
 
 
 def find_merges(connection: Connection, table: Table) -> list[Merge]:
     """Return the merges worth doing in a table now."""
-    living = ducklake.data_file.c.end_snapshot.is_(None)
-    listed = sorted(file_lists.load(connection, table, living))
+    living = [kind.c.end_snapshot.is_(None) for kind in (ducklake.data_file, ducklake.delete_file)]
+    listed = sorted(file_lists.load(connection, table, *living))
     listed.sort(key=lambda entry: (entry.key, -1 if entry.file.bucket is None else entry.file.bucket))
     sizes = _mergeable(connection, table)
-    merges: list[Merge] = []
-    for (_, _, small), group in groupby(
-        listed, key=lambda entry: (entry.key, entry.file.bucket, _is_small(table, entry, sizes))
-    ):
-        if not small:
-            continue
-        files = tuple(group)
-        for chosen in choose([sizes[entry.file_id] for entry in files]):
-            sources = files[chosen.start : chosen.stop]
-            merges.append(Merge(table, sources, sum(sizes[entry.file_id] for entry in sources)))
-    return merges
+    if table.options.clustered_by:  # those without a bucket are another program's
+        sizes = {entry.file_id: sizes[entry.file_id] for entry in listed if entry.file.bucket is not None}
+    return [
+        Merge(table, sources, sum(sizes[entry.file_id] for entry in sources))
+        for group in _neighbours(listed, sizes)
+        for sources in _runs(group, sizes)
+    ]
 
 
-def _is_small(table: Table, entry: ListedFile, sizes: dict[int, int]) -> bool:
-    if table.options.clustered_by and entry.file.bucket is None:  # another program's
-        return False
-    return sizes.get(entry.file_id, SMALL_BYTES) < SMALL_BYTES
+def _neighbours(listed: Sequence[ListedFile], sizes: dict[int, int]) -> Iterator[list[ListedFile]]:
+    """Yield the files of a partition and bucket that may be merged, large ones left out."""
+
+    def place(entry: ListedFile) -> tuple[object, ...]:
+        return entry.key, entry.file.bucket, _left_bytes(entry, sizes) < SMALL_BYTES
+
+    for (_, _, small), group in groupby(listed, key=place):
+        if small:
+            yield list(group)
+        else:
+            yield from ([entry] for entry in group if entry.file_id in sizes)
+
+
+def _runs(files: Sequence[ListedFile], sizes: dict[int, int]) -> Iterator[tuple[ListedFile, ...]]:
+    """Yield the runs of neighbours that are worth merging, and those files that are to be rewritten alone."""
+    runs = [tuple(files[run.start : run.stop]) for run in choose([_left_bytes(e, sizes) for e in files])]
+    yield from runs
+    merged = {entry.file_id for run in runs for entry in run}
+    yield from ((entry,) for entry in files if entry.file_id not in merged and _is_thin(entry))
+
+
+def _left_bytes(entry: ListedFile, sizes: dict[int, int]) -> int:
+    """Return how much of a file's stored bytes are those of rows it still has."""
+    size, left = sizes.get(entry.file_id, SMALL_BYTES), entry.file.record_count
+    return size if entry.file.deletes is None else size * left // (left + entry.file.deletes.count)
+
+
+def _is_thin(entry: ListedFile) -> bool:
+    left, gone = entry.file.record_count, entry.file.deletes.count if entry.file.deletes else 0
+    return gone > 0 and left <= THIN * (left + gone)
 
 
 def _mergeable(connection: Connection, table: Table) -> dict[int, int]:
     """Return the stored bytes of the living files that one of ours can stand for.
 
-    Left out are files with deleted rows, those with rows of several versions, and what other programs
-    added by names or encrypted.
+    Left out are files from which other programs deleted rows, those with rows of several versions, and what
+    other programs added by names or encrypted.
     """
     file, removed = ducklake.data_file, ducklake.delete_file
     deleted = exists().where(
-        and_(removed.c.data_file_id == file.c.data_file_id, removed.c.end_snapshot.is_(None))
+        removed.c.data_file_id == file.c.data_file_id,
+        removed.c.end_snapshot.is_(None),
+        removed.c.delete_file_id.not_in(select(delete_detail.c.delete_file_id)),
     )
     rows = connection.execute(
         select(file.c.data_file_id, file.c.file_size_bytes).where(
@@ -178,6 +193,13 @@ def perform(lake: Lake, merge: Merge, stopped: Callable[[], bool]) -> Merged | N
     None, and nothing changed, when ``stopped`` says so meanwhile, or when another change of the table came
     first. Raises DamageError for sources that cannot be read.
     """
+    if merge.table.options.primary_key:
+        with lake.upserting(merge.table):
+            return _perform(lake, merge, stopped)
+    return _perform(lake, merge, stopped)
+
+
+def _perform(lake: Lake, merge: Merge, stopped: Callable[[], bool]) -> Merged | None:
     try:
         written = _written(lake.data, merge, stopped)
     except (OSError, pa.ArrowException, DamageError):
@@ -187,19 +209,21 @@ def perform(lake: Lake, merge: Merge, stopped: Callable[[], bool]) -> Merged | N
     if written is None:
         return None
     writer, part = written
-    file_ids = [entry.file_id for entry in merge.sources]
     with lake.database.write() as connection:
         reach(MaintenancePoint.BEFORE_MERGE_TRANSACTION)
-        done = commits.replace_files(connection, merge.table, file_ids, part, merge.sources[0].row_id_start)
+        done = commits.replace_files(connection, merge.table, merge.sources, part)
     if not done:  # only this refusal proves that no row names the file
         writer.discard()
         return None
     reach(MaintenancePoint.AFTER_MERGE_TRANSACTION)
-    return Merged(part.path, part.file_size)
+    return Merged(None, 0) if part is None else Merged(part.path, part.file_size)
 
 
-def _written(data: Path, merge: Merge, stopped: Callable[[], bool]) -> tuple[PartWriter, Part] | None:
-    """Write the merged file, durably; None if stopped. What fails leaves nothing behind."""
+def _written(data: Path, merge: Merge, stopped: Callable[[], bool]) -> tuple[PartWriter, Part | None] | None:
+    """Write the merged file, durably; None if stopped. What fails leaves nothing behind.
+
+    There is no part where no row is left.
+    """
     path, schema, columns = _shape(data, merge)
     writer = PartWriter(data / merge.table.path / path, schema, bounded_leaves(schema))
     try:
@@ -208,6 +232,8 @@ def _written(data: Path, merge: Merge, stopped: Callable[[], bool]) -> tuple[Par
                 writer.discard()
                 return None
             writer.append(batch)
+        if not any(entry.file.record_count for entry in merge.sources):
+            return writer, None
         writer.end()
         durable.publish([writer.path], within=data)
         return writer, _part(writer, path, merge)
@@ -225,8 +251,7 @@ def _shape(data: Path, merge: Merge) -> tuple[str, pa.Schema, list[StoredColumn]
     columns, schema = list(table.stored.values()), storage_schema(table)
     if not _have_one_range(data, merge.sources):
         columns.append(ROW_ID)
-        numbered = {"PARQUET:field_id": str(ROW_ID.field_id)}
-        schema = schema.append(pa.field(ROW_ID.name, pa.int64(), metadata=numbered))
+        schema = with_row_ids(schema)
     return str(path), schema, columns
 
 
@@ -241,6 +266,8 @@ def _are_living(lake: Lake, merge: Merge) -> bool:
 
 def _have_one_range(data: Path, sources: Sequence[ListedFile]) -> bool:
     """Tell whether the ids of all rows follow one another, so that the first is all one needs to know."""
+    if any(entry.file.deletes for entry in sources):
+        return False
     if any(a.row_id_start + a.file.record_count != b.row_id_start for a, b in pairwise(sources)):
         return False
     schemas = (pq.read_schema(data / entry.file.path) for entry in sources)
@@ -252,13 +279,9 @@ def _rows(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of files as a table's columns are now, with their ids if ``columns`` ask for them."""
     for entry in sources:
-        row_id = entry.row_id_start
-        for batch in decode(data, [Slice(entry.file, 0, entry.file.record_count)], columns):
+        whole = Slice(entry.file, 0, entry.file.record_count, entry.row_id_start)
+        for batch in decode(data, [whole], columns):
             arrays = {column.name: batch.column(index) for index, column in enumerate(columns)}
-            if ROW_ID.name in arrays:
-                counted = pa.arange(row_id, row_id + batch.num_rows)
-                arrays[ROW_ID.name] = pc.coalesce(arrays[ROW_ID.name], counted)
-            row_id += batch.num_rows
             yield pa.RecordBatch.from_arrays(
                 [_as(arrays[field.name], field.type) for field in schema], schema=schema
             )
@@ -269,7 +292,7 @@ def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _part(writer: PartWriter, path: str, merge: Merge) -> Part:
-    """Return the merged file, the ids of its rows not counted. Raises DamageError if it lacks rows."""
+    """Return the merged file. Raises DamageError if it lacks rows."""
     first = merge.sources[0].file
     part = writer.part(path, Target(first.key, first.bucket))
     expected = sum(entry.file.record_count for entry in merge.sources)
@@ -279,12 +302,4 @@ def _part(writer: PartWriter, path: str, merge: Merge) -> Part:
             f"the files of a merge should have {expected} rows and have {part.record_count}",
             where=merge.table.full_name,
         )
-    statistics = tuple(column for column in part.statistics if column.column_id != ROW_ID.field_id)
-    if len(statistics) == len(part.statistics):
-        return part
-    return msgspec.structs.replace(
-        part,
-        raw_size=part.raw_size - ROW_ID_BYTES * part.record_count,
-        groups=tuple((rows, size - ROW_ID_BYTES * rows) for rows, size in part.groups),
-        statistics=statistics,
-    )
+    return part

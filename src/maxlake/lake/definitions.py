@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from maxlake.lake import ducklake, foreign, tables
-from maxlake.lake.buckets import check_clustering
+from maxlake.lake.buckets import check_clustering, has_one_form
 from maxlake.lake.partitions import partition as partition_table
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import StoredColumn, Table, TableOptions, table_detail
@@ -29,7 +30,7 @@ def create_table(
     """Create a table in a snapshot of its own.
 
     Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored,
-    defaults that are no value of their column, and clustering that cannot be.
+    defaults that are no value of their column, and a clustering or primary key that cannot be.
     """
     schema, name = schema.lower(), name.lower()
     tables.check_schema(connection, schema)
@@ -37,6 +38,7 @@ def create_table(
         raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {schema}.{name} already exists")
     foreign.check_name(connection, schema, name)
     check_clustering(columns, options.clustered_by, options.buckets)
+    columns = _keyed(columns, options.primary_key)
     data = number_columns(columns.columns, 1)
     first_key = data[-1].field_id + len(catalog_columns(data[-1]))
     keys = number_columns(columns.partition_columns, first_key, partition=True)
@@ -74,6 +76,23 @@ def create_table(
     snapshot.change_schema(connection, table_id)
     snapshot.save(connection)
     return tables.get(connection, schema, name)
+
+
+def _keyed(columns: TableSchema, primary_key: Sequence[str]) -> TableSchema:
+    """Return the columns, those of the primary key NOT NULL; ``InvalidArgument`` if they cannot be one."""
+    names = {columns.column(name).name for name in primary_key}
+    for column in columns.all_columns:
+        if column.name in names and column in columns.partition_columns:
+            raise invalid_argument(
+                f"partition column {column.name!r} is part of every key: leave it out of PRIMARY KEY"
+            )
+        if column.name in names and not has_one_form(column.type):
+            raise invalid_argument(
+                f"column {column.name!r} of type {column.type} cannot be in PRIMARY KEY; use an integer, "
+                "boolean, decimal, text, date or time type"
+            )
+    data = (replace(each, nullable=each.nullable and each.name not in names) for each in columns.columns)
+    return TableSchema(tuple(data), columns.partition_columns)
 
 
 def _insert_table(

@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 from bisect import insort
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake, foreign, partitions, snapshots
-from maxlake.lake.commits import file_detail
 from maxlake.lake.database import chunks
-from maxlake.lake.files import ListedFile, PlannedFile
+from maxlake.lake.file_details import delete_detail, file_detail
+from maxlake.lake.files import DeleteFile, ListedFile, PlannedFile
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import ConflictError
@@ -30,14 +31,18 @@ GUESSED_COMPRESSION = 4
 CAPACITY = 400_000
 
 _GROUPS = msgspec.json.Decoder(tuple[tuple[int, int], ...])
+_DELETED_GROUPS = msgspec.json.Decoder(tuple[int, ...])
 
 
-def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -> list[ListedFile]:
+def load(
+    connection: Connection, table: Table, condition: ColumnElement[bool], deletes: ColumnElement[bool]
+) -> list[ListedFile]:
     """Return the files of a table that fulfil ``condition``, in no order.
 
+    ``deletes`` picks the delete file of each, at most one, or none (``false()``): its rows are taken off.
     Raises ``ChangedElsewhere`` for files another program added in ways we do not read.
     """
-    file = ducklake.data_file
+    file, removed = ducklake.data_file, ducklake.delete_file
     rows = connection.execute(
         select(
             file.c.data_file_id,
@@ -51,18 +56,29 @@ def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -
             file_detail.c.bucket,
             file_detail.c.groups,
             file.c.partial_max,
+            file_detail.c.updates,
+            removed.c.delete_file_id,
+            removed.c.path,
+            removed.c.delete_count,
+            delete_detail.c.groups,
             file.c.path_is_relative,
             file.c.mapping_id,
             file.c.encryption_key,
         )
         .outerjoin_from(file, file_detail, file_detail.c.data_file_id == file.c.data_file_id)
+        .outerjoin(removed, and_(removed.c.data_file_id == file.c.data_file_id, deletes))
+        .outerjoin(delete_detail, delete_detail.c.delete_file_id == removed.c.delete_file_id)
         .where(file.c.table_id == table.table_id, condition)
     ).all()
     foreign_keys = _foreign_keys(connection, table, [row[0] for row in rows if row[7] is None])
     keys = {text: partitions.decode_key(text) for text in {row[7] for row in rows} if text is not None}
     directory = str(table.path)
     listed: list[ListedFile] = []
-    for file_id, begin, path, count, size, row_id, raw_size, text, bucket, groups, partial, *form in rows:
+    for row in rows:
+        file_id, begin, path, count, size, row_id, raw_size, text, bucket, groups, partial, updates, *rest = (
+            row
+        )
+        delete_file_id, delete_path, deleted, deleted_groups, *form = rest
         if text is None:
             _check_form(table, path, *form)
             key = foreign_keys[file_id]
@@ -76,8 +92,29 @@ def load(connection: Connection, table: Table, condition: ColumnElement[bool]) -
             _GROUPS.decode(groups) if groups else (),
             bucket,
         )
-        listed.append(ListedFile(key, row_id or 0, file_id, begin, planned, partial))
+        if delete_file_id is not None:
+            gone = DeleteFile(f"{directory}/{delete_path}", deleted)
+            by_group = _DELETED_GROUPS.decode(deleted_groups) if deleted_groups else ()
+            planned = _without(planned, gone, by_group)
+        listed.append(
+            ListedFile(key, row_id or 0, file_id, begin, planned, partial, delete_file_id, bool(updates))
+        )
     return listed
+
+
+def _without(file: PlannedFile, gone: DeleteFile, by_group: Sequence[int]) -> PlannedFile:
+    """Return a file as it is once rows are gone, so many of each row group."""
+    left = file.record_count - gone.count
+    return msgspec.structs.replace(
+        file,
+        record_count=left,
+        raw_size=file.raw_size * left // max(file.record_count, 1),
+        groups=tuple(
+            (rows - fewer, size * (rows - fewer) // max(rows, 1))
+            for (rows, size), fewer in zip(file.groups, by_group, strict=False)
+        ),
+        deletes=gone,
+    )
 
 
 def _check_form(
@@ -112,9 +149,8 @@ def _foreign_keys(connection: Connection, table: Table, file_ids: list[int]) -> 
     return keys
 
 
-def living_at(snapshot_id: int) -> ColumnElement[bool]:
-    """Return the condition that a file belongs to a snapshot."""
-    file = ducklake.data_file
+def living_at(snapshot_id: int, file: SqlTable = ducklake.data_file) -> ColumnElement[bool]:
+    """Return the condition that a data file, or a delete file, belongs to a snapshot."""
     return and_(
         file.c.begin_snapshot <= snapshot_id,
         or_(file.c.end_snapshot.is_(None), file.c.end_snapshot > snapshot_id),
@@ -177,7 +213,8 @@ def _followed_since(connection: Connection) -> int:
 
 
 def _listed(connection: Connection, table: Table, snapshot_id: int) -> tuple[ListedFile, ...]:
-    files = sorted(load(connection, table, living_at(snapshot_id)))
+    deletes = living_at(snapshot_id, ducklake.delete_file)
+    files = sorted(load(connection, table, living_at(snapshot_id), deletes))
     if any(listed.partial_max is not None and listed.partial_max > snapshot_id for listed in files):
         raise later_rows(table)
     return tuple(files)
@@ -191,20 +228,26 @@ def later_rows(table: Table) -> ConflictError:
 
 
 def _updated(connection: Connection, table: Table, known: _Known, snapshot_id: int) -> tuple[ListedFile, ...]:
-    file = ducklake.data_file
+    file, removed = ducklake.data_file, ducklake.delete_file
+
+    def since(snapshot: ColumnElement[int]) -> ColumnElement[bool]:
+        return and_(snapshot > known.snapshot_id, snapshot <= snapshot_id)
+
     ended = set(
         connection.execute(
-            select(file.c.data_file_id).where(
-                file.c.table_id == table.table_id,
-                file.c.end_snapshot > known.snapshot_id,
-                file.c.end_snapshot <= snapshot_id,
-            )
+            select(file.c.data_file_id).where(file.c.table_id == table.table_id, since(file.c.end_snapshot))
         ).scalars()
     )
-    added = load(connection, table, and_(file.c.begin_snapshot > known.snapshot_id, living_at(snapshot_id)))
-    if not ended and not added:
+    fewer = select(removed.c.data_file_id).where(
+        removed.c.table_id == table.table_id, since(removed.c.begin_snapshot)
+    )
+    changed = or_(since(file.c.begin_snapshot), file.c.data_file_id.in_(fewer))
+    deletes = living_at(snapshot_id, removed)
+    now = load(connection, table, and_(changed, living_at(snapshot_id)), deletes)
+    if not ended and not now:
         return known.files
-    return _merged((listed for listed in known.files if listed.file_id not in ended), added)
+    gone = ended.union(listed.file_id for listed in now)
+    return _merged((listed for listed in known.files if listed.file_id not in gone), now)
 
 
 def _merged(kept: Iterable[ListedFile], added: list[ListedFile]) -> tuple[ListedFile, ...]:

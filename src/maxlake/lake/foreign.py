@@ -25,6 +25,7 @@ from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake
+from maxlake.lake.file_details import delete_detail
 from maxlake.lake.snapshots import LAST_FOREIGN
 from maxlake.protocol.errors import ConflictError, ErrorCode
 from maxlake.protocol.types.storage import ducklake_columns
@@ -133,7 +134,11 @@ def check_rows(connection: Connection, table: Table, first: int, last: int) -> N
     removed = ducklake.delete_file
     deleted, last_foreign = connection.execute(
         select(
-            exists().where(removed.c.table_id == table.table_id, _overlaps(removed, first, last)),
+            exists().where(
+                removed.c.table_id == table.table_id,
+                _overlaps(removed, first, last),
+                removed.c.delete_file_id.not_in(select(delete_detail.c.delete_file_id)),
+            ),
             LAST_FOREIGN,
         )
     ).one()

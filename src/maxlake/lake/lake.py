@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from maxlake.lake import definitions, ducklake, durable, snapshots
 from maxlake.lake.database import Database
 from maxlake.lake.file_lists import FileLists
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
+from maxlake.lake.tables import Table
+from maxlake.lake.turns import Turns
+from maxlake.protocol.errors import BusyError, ErrorCode
+from maxlake.protocol.limits import UPSERT_TURN_WAIT
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 
 #: Key of the time at which a catalog was made: no file that is older was left behind by its uploads.
@@ -26,6 +32,7 @@ class Lake:
         self.database = database
         self.data = data
         self.file_lists = FileLists()
+        self._upserts: dict[int, Turns] = {}
 
     @classmethod
     def open(cls, database: Database, data: Path) -> Lake:
@@ -83,6 +90,24 @@ class Lake:
                 next_file_id=0,
                 changes=[f"created_schema:{quoted(name)}" for name in names],
             ).save(connection)
+
+    @contextmanager
+    def upserting(self, table: Table) -> Generator[None]:
+        """Take a turn among those of this process who replace rows of a table, one at a time.
+
+        What they compute is in vain if the rows change meanwhile. Raises ``BusyError`` after a long wait.
+        """
+        turns = self._upserts.setdefault(table.table_id, Turns(UPSERT_TURN_WAIT))
+        with ExitStack() as held:
+            try:
+                held.enter_context(turns)
+            except TimeoutError as error:
+                raise BusyError(
+                    ErrorCode.SERVICE_UNAVAILABLE,
+                    "other upserts of this table take too long; try again",
+                    where=table.full_name,
+                ) from error
+            yield
 
     def close(self) -> None:
         """Release the database."""

@@ -8,7 +8,19 @@ from datetime import datetime
 
 import msgspec
 import pyarrow as pa
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, String, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy import Table as SqlTable
 
 from maxlake.lake import ducklake
@@ -98,15 +110,23 @@ def list_partitions(connection: Connection, table: Table) -> list[Partition]:
 
 
 def _file_sizes(connection: Connection, table: Table) -> Iterable[tuple[tuple[str | None, ...], int, int]]:
-    file = ducklake.data_file
+    file, removed = ducklake.data_file, ducklake.delete_file
     rows = connection.execute(
-        select(file.c.data_file_id, file.c.record_count, file.c.file_size_bytes).where(
-            file.c.table_id == table.table_id, file.c.end_snapshot.is_(None)
+        select(
+            file.c.data_file_id,
+            file.c.record_count - func.coalesce(removed.c.delete_count, 0),
+            file.c.file_size_bytes,
         )
+        .outerjoin_from(
+            file,
+            removed,
+            and_(removed.c.data_file_id == file.c.data_file_id, removed.c.end_snapshot.is_(None)),
+        )
+        .where(file.c.table_id == table.table_id, file.c.end_snapshot.is_(None))
     ).all()
     keys = file_keys(connection, table, file.c.end_snapshot.is_(None))
-    for row in rows:
-        yield keys.get(row.data_file_id, ()), row.record_count, row.file_size_bytes
+    for file_id, count, size in rows:
+        yield keys.get(file_id, ()), count, size
 
 
 def file_keys(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from maxlake.lake import durable
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.routing import Router, Target
+from maxlake.lake.row_numbers import is_internal
 from maxlake.lake.statistics import ColumnStatistics, bounded_leaves, file_statistics
 from maxlake.lake.tables import Table
 from maxlake.protocol.errors import invalid_argument
@@ -89,6 +90,8 @@ class PartWriter:
         self._short: list[pa.RecordBatch] = []
         self.buffered_rows = self.buffered_bytes = 0
         self.groups: list[tuple[int, int]] = []
+        # Bytes of a row that are not the table's.
+        self._internal_bytes = sum(field.type.bit_width // 8 for field in schema if is_internal(field))
         self._footers: list[pq.FileMetaData] = []
 
     @cached_property
@@ -152,7 +155,7 @@ class PartWriter:
             self._writer.write_table(table, row_group_size=rows_per_group)
             for start in range(0, table.num_rows, rows_per_group):
                 group = table.slice(start, rows_per_group)
-                self.groups.append((group.num_rows, group.nbytes))
+                self.groups.append((group.num_rows, group.nbytes - self._internal_bytes * group.num_rows))
 
     def _hold(self, batches: list[pa.RecordBatch]) -> None:
         self.buffered = batches
@@ -166,17 +169,18 @@ class PartWriter:
 
     def part(self, path: str, target: Target) -> Part:
         """Return the finished file as a part."""
+        fields = [field for field in self._schema if not is_internal(field)]
         return Part(
             path=path,
             key=target.key,
             bucket=target.bucket,
             record_count=sum(rows for rows, _ in self.groups),
             file_size=self.path.stat().st_size,
-            footer_size=_footer_size(self.path),
+            footer_size=footer_size(self.path),
             raw_size=sum(size for _, size in self.groups),
             groups=tuple(self.groups) if len(self.groups) > 1 else (),
-            statistics=tuple(file_statistics(self._footers[0], self._schema)),
-            last_field_id=max(field_id(field) or 0 for field in self._schema),
+            statistics=tuple(file_statistics(self._footers[0], fields)),
+            last_field_id=max(field_id(field) or 0 for field in fields),
         )
 
     def discard(self) -> None:
@@ -200,15 +204,15 @@ class Upload:
     parts may be named by a transaction whose outcome is unknown, and only :meth:`discard` removes them.
 
     ``name`` is unique to the upload (session, stream, version, sequence) and begins every file name, so
-    that a file nobody refers to tells whose it was.
+    that a file nobody refers to tells whose it was. Rows are of ``schema``, the table's unless given.
     """
 
-    def __init__(self, data: Path, table: Table, name: str) -> None:
+    def __init__(self, data: Path, table: Table, name: str, schema: pa.Schema | None = None) -> None:
         self._data = data
         self._directory = data / table.path
         self._table = table
         self._name = name
-        self._schema = storage_schema(table)
+        self._schema = schema or storage_schema(table)
         self._bounded = bounded_leaves(self._schema)
         self._router = Router(table)
         self._gathered: list[pa.RecordBatch] = []
@@ -232,7 +236,7 @@ class Upload:
             error.add_note(f"files of the upload were left behind: {left}")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch of the table's storage schema; rows go to their partitions and buckets in order.
+        """Add a batch of the upload's schema; rows go to their partitions and buckets in order.
 
         Raises ``InvalidArgument`` for partition values that cannot be, or for too many partitions or
         files. Few rows for many files are gathered first: a later call, or :meth:`finish`, tells then.
@@ -306,7 +310,7 @@ class Upload:
                 every.callback(writer.discard)
 
 
-def _footer_size(path: Path) -> int:
+def footer_size(path: Path) -> int:
     """Return the length a Parquet file states for its footer in its last eight bytes."""
     with path.open("rb") as file:
         file.seek(-8, os.SEEK_END)

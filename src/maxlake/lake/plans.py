@@ -29,11 +29,15 @@ _RAW_SIZE = attrgetter("raw_size")
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows [``start``, ``start + count``) of one file."""
+    """Rows [``start``, ``start + count``) of one file, those that are gone not counted.
+
+    ``row_id_start`` is the id of the file's first row, for those who ask for ids.
+    """
 
     file: PlannedFile
     start: int
     count: int
+    row_id_start: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
@@ -113,7 +117,7 @@ def _chosen(
         listed = [entry for entry in listed if _bucket(entry.file) in wanted.buckets]
     if wanted.filter is not None:
         listed = pruned(connection, table, listed, wanted.filter)
-    return tuple(entry.file for entry in listed)
+    return tuple(entry.file for entry in listed if entry.file.record_count)
 
 
 def _bucket(file: PlannedFile) -> int:

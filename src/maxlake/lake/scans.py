@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maxlake.lake.deletes import VisibleRows, visible_rows
 from maxlake.lake.filters import Filter, row_group_bounds
 from maxlake.lake.mappings import Mapping
 from maxlake.lake.plans import Slice
@@ -124,7 +125,7 @@ def decode(
     """Yield rows in storage types, as :func:`scan` does."""
     for piece in slices:
         with _readable(data, piece) as file:
-            reader = _Reader(file, piece)
+            reader = _Reader(file, piece, visible_rows(data, piece.file))
             if selection is None:
                 yield from reader.read(columns)
             else:
@@ -135,7 +136,7 @@ def count(data: Path, slices: Iterable[Slice], selection: Selection) -> Iterator
     """Yield rows and selected rows of each row group of ``slices``, in order."""
     for piece in slices:
         with _readable(data, piece) as file:
-            yield from _Reader(file, piece).counts(selection)
+            yield from _Reader(file, piece, visible_rows(data, piece.file)).counts(selection)
 
 
 @contextmanager
@@ -160,30 +161,47 @@ def _damage(message: str, piece: Slice) -> DamageError:
     return DamageError(ErrorCode.INTERNAL_SERVER_ERROR, message, where=piece.file.path)
 
 
-class _Reader:
-    """The rows of one slice of an open file."""
+@dataclass(frozen=True)
+class _Run:
+    """Rows of one row group: ``rows`` of them after the first ``skip``, from position ``first`` on."""
 
-    def __init__(self, file: pq.ParquetFile, piece: Slice) -> None:
+    group: int
+    first: int
+    skip: int
+    rows: int
+
+    @property
+    def stop(self) -> int:
+        return self.first + self.rows
+
+
+class _Reader:
+    """The visible rows of one slice of an open file."""
+
+    def __init__(self, file: pq.ParquetFile, piece: Slice, visible: VisibleRows) -> None:
         self._file = file
         self._piece = piece
+        self._visible = visible
         self._schema = file.schema_arrow
-        self._groups = list(_row_groups(file.metadata, piece))
-        missing = piece.count - sum(rows for _, _, rows in self._groups)
+        first, stop = visible.span(piece.start, piece.count)
+        runs = list(_runs(file.metadata, first, stop))
+        missing = stop - first - sum(run.rows for run in runs)
         if missing:
             raise _damage(f"a data file lacks {missing} rows", piece)
+        self._runs = [run for run in runs if visible.count(run.first, run.stop)]
 
     def read(self, columns: Sequence[StoredColumn]) -> Iterator[pa.RecordBatch]:
         """Yield all rows of the slice."""
-        for number, skip, rows in self._groups:
-            yield from self._decode(columns, number, skip, rows)
+        for run in self._runs:
+            yield from self._decode(columns, run)
 
     def select(self, columns: Sequence[StoredColumn], selection: Selection) -> Iterator[pa.RecordBatch]:
         """Yield the selected rows; a row group without any costs no more than the columns of the filter."""
-        for (number, skip, rows), mask in zip(self._groups, self._masks(selection), strict=True):
+        for run, mask in zip(self._runs, self._masks(selection), strict=True):
             if not mask.true_count:
                 continue
             row = 0
-            for batch in self._decode(columns, number, skip, rows):
+            for batch in self._decode(columns, run):
                 wanted = mask.slice(row, batch.num_rows)
                 row += batch.num_rows
                 if wanted.true_count:
@@ -191,48 +209,49 @@ class _Reader:
 
     def counts(self, selection: Selection) -> Iterator[tuple[int, int]]:
         """Yield rows and selected rows of each row group of the slice."""
-        for (_, _, rows), mask in zip(self._groups, self._masks(selection), strict=True):
-            yield rows, mask.true_count
+        for run, mask in zip(self._runs, self._masks(selection), strict=True):
+            yield self._visible.count(run.first, run.stop), mask.true_count
 
     def _masks(self, selection: Selection) -> Iterator[pa.BooleanArray]:
-        """Yield which rows of each row group are selected; nothing of one that can have none is read."""
+        """Yield which visible rows of each row group are selected; one that can have none is not read."""
         origins = self._mapping(selection.columns).origins
         bounds = row_group_bounds(
             self._file.metadata,
-            [number for number, _, _ in self._groups],
+            [run.group for run in self._runs],
             {name: parse_type(column.type) for name, column in origins.items()},
         )
-        for (number, skip, rows), found in zip(self._groups, bounds, strict=True):
+        for run, found in zip(self._runs, bounds, strict=True):
             if selection.filter.may_match({origins[name].name: known for name, known in found.items()}):
-                batches = self._decode(selection.columns, number, skip, rows)
+                batches = self._decode(selection.columns, run)
                 yield pa.concat_arrays([selection.filter.mask(batch) for batch in batches])
             else:
                 yield pa.array([], pa.bool_())
 
     def _mapping(self, columns: Sequence[StoredColumn]) -> Mapping:
-        return Mapping(self._schema, columns, self._piece.file.change, self._piece.file.path)
+        return Mapping(self._schema, columns, self._piece)
 
-    def _decode(
-        self, columns: Sequence[StoredColumn], number: int, skip: int, count: int
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield ``count`` rows of a row group after the first ``skip``."""
+    def _decode(self, columns: Sequence[StoredColumn], run: _Run) -> Iterator[pa.RecordBatch]:
+        """Yield the visible rows of a run."""
         mapping = self._mapping(columns)
-        left = count
+        skip, position = run.skip, run.first
         # One row group at a time: a batch would be filled from the next ones, whatever their rows weigh.
         for stored in self._file.iter_batches(
-            batch_size=min(self._batch_rows(number), skip + count),
-            row_groups=[number],
+            batch_size=min(self._batch_rows(run.group), run.skip + run.rows),
+            row_groups=[run.group],
             columns=mapping.fields,
             use_threads=False,
         ):
-            rows = stored.slice(skip, left)
+            rows = stored.slice(skip, run.stop - position)
             skip -= min(skip, stored.num_rows)
-            left -= rows.num_rows
-            if rows.num_rows:
-                yield mapping.apply(rows)
-            if not left:  # going on would decode the rest of the row group
+            end = position + rows.num_rows
+            shown = self._visible.count(position, end)
+            if shown:
+                mapped = mapping.apply(rows, position)
+                yield mapped if shown == len(mapped) else mapped.filter(self._visible.mask(position, end))
+            position = end
+            if position == run.stop:  # going on would decode the rest of the row group
                 return
-        raise _damage(f"a data file lacks {left} rows", self._piece)
+        raise _damage(f"a data file lacks {run.stop - position} rows", self._piece)
 
     def _batch_rows(self, number: int) -> int:
         """Return how many rows of a row group to decode at a time."""
@@ -241,16 +260,15 @@ class _Reader:
         return max(1, min(DECODED_ROWS, rows * DECODED_BYTES // max(size, 1)))
 
 
-def _row_groups(footer: pq.FileMetaData, piece: Slice) -> Iterator[tuple[int, int, int]]:
-    """Yield number, rows to skip and rows to read of the row groups that hold a slice."""
-    first = 0
-    stop = piece.start + piece.count
-    for number in range(footer.num_row_groups):
-        rows = footer.row_group(number).num_rows
-        start, end = max(first, piece.start), min(first + rows, stop)
+def _runs(footer: pq.FileMetaData, first: int, stop: int) -> Iterator[_Run]:
+    """Yield what of each row group lies at positions [first, stop)."""
+    begin = 0
+    for group in range(footer.num_row_groups):
+        rows = footer.row_group(group).num_rows
+        start, end = max(begin, first), min(begin + rows, stop)
         if start < end:
-            yield number, start - first, end - start
-        first += rows
+            yield _Run(group, start, start - begin, end - start)
+        begin += rows
 
 
 def _limited(batch: pa.RecordBatch, limits: BatchLimits) -> Iterator[pa.RecordBatch]:

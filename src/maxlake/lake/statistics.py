@@ -5,6 +5,7 @@ Only top-level columns get bounds; what is missing counts as unknown, never as e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any
@@ -51,12 +52,12 @@ def bounded_leaves(schema: pa.Schema) -> list[str]:
     return [leaf.path for leaf in leaves if leaf.physical_type not in ("FLOAT", "DOUBLE")]
 
 
-def file_statistics(footer: pq.FileMetaData, schema: pa.Schema) -> list[ColumnStatistics]:
-    """Collect the statistics of every flat top-level column with a field id from a Parquet footer."""
+def file_statistics(footer: pq.FileMetaData, fields: Iterable[pa.Field]) -> list[ColumnStatistics]:
+    """Collect from a Parquet footer the statistics of those fields that are flat and have a field id."""
     positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
     return [
         _column_statistics(footer, positions[field.name], field, number)
-        for field in schema
+        for field in fields
         if field.name in positions and (number := field_id(field)) is not None
     ]
 

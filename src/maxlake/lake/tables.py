@@ -256,12 +256,17 @@ class Size:
 
 def size(connection: Connection, table_id: int) -> Size:
     """Return the current size of a table."""
-    file = ducklake.data_file
-    row = connection.execute(
+    file, removed = ducklake.data_file, ducklake.delete_file
+    rows, stored, files = connection.execute(
         select(
             func.coalesce(func.sum(file.c.record_count), 0),
             func.coalesce(func.sum(file.c.file_size_bytes), 0),
             func.count(),
         ).where(file.c.table_id == table_id, file.c.end_snapshot.is_(None))
     ).one()
-    return Size(int(row[0]), int(row[1]), int(row[2]))
+    gone = connection.execute(
+        select(func.coalesce(func.sum(removed.c.delete_count), 0)).where(
+            removed.c.table_id == table_id, removed.c.end_snapshot.is_(None)
+        )
+    ).scalar_one()
+    return Size(int(rows) - int(gone), int(stored), int(files))

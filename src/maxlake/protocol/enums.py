@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Action(StrEnum):
@@ -65,6 +65,13 @@ class WriteSessionState(StrEnum):
     NORMAL = "NORMAL"
     COMMITTED = "COMMITTED"
     ABORTED = "ABORTED"
+
+
+class Operation(IntEnum):
+    """What an upload says of a row of a table with a primary key: a letter's code (wire.md §10)."""
+
+    UPSERT = ord("U")
+    DELETE = ord("D")
 
 
 class StreamState(StrEnum):

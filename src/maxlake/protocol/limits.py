@@ -135,6 +135,13 @@ DEFAULT_SPLIT_SIZE = 256 * 1024 * 1024
 MIN_SPLIT_SIZE = 1024 * 1024
 #: Bytes DuckDB may use for all filters together: a few batches of the widest rows.
 FILTER_MEMORY = 1024 * 1024 * 1024
+#: Bytes DuckDB may use for all upserts together, before it keeps what it has on disk: some ten million keys.
+UPSERT_MEMORY = 512 * 1024 * 1024
+#: How often an upsert is computed again because others changed the same partitions: each time some of them
+#: got ahead, so many in a row only where they come faster than it can be computed.
+MAX_UPSERT_ATTEMPTS = 20
+#: How long an upsert waits for those of the same table before it: large ones take minutes.
+UPSERT_TURN_WAIT = 600
 #: Bytes of text a function of a filter makes at a time, of one row or many; values are stored up to 8 MiB.
 MAX_FILTER_TEXT = 64 * 1024 * 1024
 #: Entries of RequiredPartitions: lists of some 10,000 are legitimate, and each costs some 30 microseconds.

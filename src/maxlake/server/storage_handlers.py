@@ -37,6 +37,7 @@ from maxlake.service import (
     rows,
     streaming,
     uploads,
+    write_commits,
     write_sessions,
     write_streams,
 )
@@ -149,7 +150,7 @@ def commit_write_session(call: StorageCall) -> Answer:
     request = decode(call.body, CommitRequest)
     if form is WriteForm.FLUSHES:
         return Empty()
-    module = blocks if form is WriteForm.BLOCKS else write_sessions
+    module = blocks if form is WriteForm.BLOCKS else write_commits
     return module.commit(call.project, call.target, call.session_id, request, call.principal)
 
 

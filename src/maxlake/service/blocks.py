@@ -36,7 +36,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsResponse,
 )
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import schema_versions, session_parts, store, write_sessions
+from maxlake.service import schema_versions, session_parts, store, write_commits, write_sessions
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import BlockOptions, WriteSession, load_unaborted, load_writable
@@ -221,7 +221,7 @@ def commit(
     Raises ``InvalidArgument`` for a message this session has not given out, and for a block listed twice.
     Repeating a commit is harmless.
     """
-    return write_sessions.commit_chosen(
+    return write_commits.commit_chosen(
         project,
         target,
         session_id,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from maxlake.lake.lake import Lake
+from maxlake.lake.tables import Table
 from maxlake.protocol import limits
 from maxlake.protocol.errors import DeniedError, ErrorCode
 from maxlake.service.group_commit import GroupCommit
@@ -29,6 +30,9 @@ class ServiceSettings:
     orphan_age: float = limits.ORPHAN_AGE
     maintenance_interval: float = limits.MAINTENANCE_INTERVAL
 
+
+#: Where flushes of all tables without a primary key go; no table has this id.
+_SHARED_LANE = -1
 
 #: Seconds between two sweeps of a project's ended sessions: each is a short write transaction.
 SWEEP_INTERVAL = 60.0
@@ -63,9 +67,14 @@ class Project:
     settings: ServiceSettings
     plans: PlanCache = field(default_factory=PlanCache)
     sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
-    flushes: GroupCommit[Flush, FlushOutcome] = field(
-        default_factory=lambda: GroupCommit(limits.MAX_GROUP_COMMIT)
+    _flushes: dict[int, GroupCommit[Flush, FlushOutcome]] = field(
+        default_factory=dict[int, "GroupCommit[Flush, FlushOutcome]"]
     )
+
+    def flushes(self, table: Table) -> GroupCommit[Flush, FlushOutcome]:
+        """Return where flushes of a table go: those with a primary key take longer, and hold up no others."""
+        lane = table.table_id if table.options.primary_key else _SHARED_LANE
+        return self._flushes.setdefault(lane, GroupCommit(limits.MAX_GROUP_COMMIT))
 
     def new_expiry(self) -> datetime:
         """Return when a session made or refreshed now expires."""

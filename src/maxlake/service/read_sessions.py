@@ -208,7 +208,9 @@ def _session(
         data_schema=read_schema(
             meant.data_columns, meant.partition_columns, [column.column for column in changes]
         ),
-        table_schema=write_schema(table.columns.columns, table.columns.partition_columns),
+        table_schema=write_schema(
+            table.columns.columns, table.columns.partition_columns, table.options.primary_key
+        ),
     )
 
 

@@ -102,10 +102,6 @@ class _Runner:
     def _create_table(self, statement: model.CreateTable) -> None:
         if statement.if_not_exists and self._find(statement.table):
             return
-        if statement.primary_key:
-            raise invalid_argument(
-                "tables with a PRIMARY KEY are not supported by this version; leave it out to append rows"
-            )
         definitions.create_table(
             self._connection,
             self._schema(statement.table),
@@ -115,6 +111,7 @@ class _Runner:
                 comment=statement.comment or "",
                 lifecycle=statement.lifecycle,
                 properties=dict(statement.properties),
+                primary_key=statement.primary_key,
                 clustered_by=statement.clustered_by,
                 sorted_by=tuple(key.name for key in statement.sorted_by),
                 buckets=statement.buckets,

@@ -7,6 +7,7 @@ transaction and a version of the table.
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,18 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from maxlake.failpoints import Failpoint, reach
-from maxlake.lake import commits, snapshots, tables
+from maxlake.lake import commits, snapshots, tables, upserts
+from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
 from maxlake.protocol.enums import StreamState, WriteSessionState
-from maxlake.protocol.errors import BusyError, ErrorCode, MaxlakeError, NotFoundError, invalid_argument
-from maxlake.protocol.limits import MAX_REQUEST_TOKEN
+from maxlake.protocol.errors import (
+    BusyError,
+    ErrorCode,
+    MaxlakeError,
+    NotFoundError,
+    invalid_argument,
+)
+from maxlake.protocol.limits import MAX_REQUEST_TOKEN, MAX_UPSERT_ATTEMPTS
 from maxlake.protocol.messages.base import decode_flag
 from maxlake.protocol.messages.streaming import STREAMING_SESSION, FlushResponse
 from maxlake.protocol.messages.write import (
@@ -156,7 +164,8 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
         discard_body(body)
         return answered
     stored = store_rows(project, _session(table), request.stream, body)
-    outcome = project.flushes.run(Flush(table, request, stored), lambda group: _commit(project, group))
+    commit = _upsert if table.options.primary_key else _commit
+    outcome = project.flushes(table).run(Flush(table, request, stored), lambda group: commit(project, group))
     if not outcome.named:
         stored.upload.discard()
     if isinstance(outcome.answer, Exception):
@@ -252,9 +261,19 @@ def _append(connection: Connection, table_id: int, flushes: Sequence[Flush]) -> 
         return {flush: FlushOutcome(_dropped(flush.table), named=False) for flush in flushes}
     refused = _unfit(table, flushes)
     fit = [flush for flush in flushes if flush not in refused]
-    commits.commit(connection, table, [part for flush in fit for part in flush.stored.parts])
+    commits.commit(connection, table, _parts(fit))
+    answers = _remembered(connection, fit)
+    return refused | {flush: FlushOutcome(answer, named=True) for flush, answer in answers.items()}
+
+
+def _parts(flushes: Sequence[Flush]) -> list[Part]:
+    return [part for flush in flushes for part in flush.stored.parts]
+
+
+def _remembered(connection: Connection, flushes: Sequence[Flush]) -> dict[Flush, FlushResponse]:
+    """Return the answers to uploads that the newest version has, and note them for repetitions."""
     version = snapshots.latest(connection)
-    answers = {flush: _answer(flush, version) for flush in fit}
+    answers = {flush: _answer(flush, version) for flush in flushes}
     now = datetime.now(UTC)
     remembered = [
         flush.key._asdict() | {"committed_at": now, "answer": msgspec.msgpack.encode(answer)}
@@ -263,7 +282,59 @@ def _append(connection: Connection, table_id: int, flushes: Sequence[Flush]) -> 
     ]
     if remembered:
         connection.execute(insert(store.flush), remembered)
-    return refused | {flush: FlushOutcome(answer, named=True) for flush, answer in answers.items()}
+    return answers
+
+
+def _upsert(project: Project, group: Sequence[Flush]) -> list[FlushOutcome]:
+    """Make uploads to one table with a primary key visible, one after the other, in one transaction.
+
+    Their files are named by no row: what they change is written anew.
+    """
+    try:
+        with project.lake.upserting(group[0].table):
+            for _ in range(MAX_UPSERT_ATTEMPTS):
+                outcomes = _upserted(project, group)
+                if outcomes is not None:
+                    return [FlushOutcome(outcomes[flush], named=False) for flush in group]
+        failure: Exception = upserts.outrun(group[0].table.full_name)
+    except Exception as error:  # noqa: BLE001 - every caller raises its own
+        failure = error
+    return [FlushOutcome(failure, named=False)] * len(group)
+
+
+def _upserted(project: Project, group: Sequence[Flush]) -> dict[Flush, FlushResponse | Exception] | None:
+    """Try it once; None, and nothing changed, if others changed the table meanwhile."""
+    lake = project.lake
+    with lake.database.read() as connection:
+        table = tables.get_by_id(connection, group[0].table.table_id)
+        known = _answers(connection, [flush.key for flush in group])
+    if table is None:
+        return {flush: _dropped(flush.table) for flush in group}
+    refused = {flush: outcome.answer for flush, outcome in _unfit(table, group).items()}
+    first: dict[FlushKey, Flush] = {}
+    fresh = [
+        flush
+        for flush in group
+        if flush not in refused
+        and flush.key not in known
+        and (flush.key is None or first.setdefault(flush.key, flush) is flush)
+    ]
+    upsert = upserts.prepare(lake, table, _parts(fresh), f"{STREAMING_SESSION}-upsert-{uuid.uuid4().hex}")
+    if upsert is None:
+        return None
+    with lake.database.write() as connection:
+        try:
+            if _answers(connection, [flush.key for flush in group]) != known or not upsert.apply(connection):
+                upsert.discard()
+                return None
+        except MaxlakeError:
+            upsert.discard()
+            raise
+        answers = _remembered(connection, fresh)
+        reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
+    reach(Failpoint.AFTER_COMMIT_TRANSACTION)
+    by_key = known | {flush.key: answer for flush, answer in answers.items()}
+    return {flush: refused.get(flush) or answers.get(flush) or by_key[flush.key] for flush in group}
 
 
 def _unfit(table: Table, flushes: Sequence[Flush]) -> dict[Flush, FlushOutcome]:

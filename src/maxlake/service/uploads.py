@@ -26,7 +26,7 @@ from maxlake.protocol.targets import TableTarget
 from maxlake.service import schema_versions, session_parts, store
 from maxlake.service.exactly_once import check_repeated, check_writer, earlier_answer, is_next, remember
 from maxlake.service.project import Project
-from maxlake.service.uploaded_rows import stored_batches
+from maxlake.service.uploaded_rows import stored_batches, stored_schema
 from maxlake.service.write_sessions import WriteSession, load_writable
 from maxlake.service.write_streams import (
     check_open,
@@ -147,7 +147,7 @@ class StoredRows:
 def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> StoredRows:
     """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing."""
     name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
-    with Upload(project.lake.data, session.table, name) as upload:
+    with Upload(project.lake.data, session.table, name, stored_schema(session.table)) as upload:
         reader, checked = open_stream(body)
         for batch in stored_batches(session, reader):
             upload.write(batch)

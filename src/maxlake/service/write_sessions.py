@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -11,11 +11,8 @@ from pathlib import PurePosixPath
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from maxlake.failpoints import Failpoint, reach
-from maxlake.lake import commits, partitions, tables
+from maxlake.lake import partitions, tables
 from maxlake.lake.database import AnyRow
-from maxlake.lake.partitions import PartitionKey
-from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
 from maxlake.protocol.enums import StreamState, WriteMode, WriteSessionState
 from maxlake.protocol.errors import (
@@ -28,8 +25,6 @@ from maxlake.protocol.errors import (
 from maxlake.protocol.messages.base import decode_flag
 from maxlake.protocol.messages.streaming import STREAMING_SESSION
 from maxlake.protocol.messages.write import (
-    CommitRequest,
-    CommitResponse,
     CreateWriteSessionRequest,
     CreateWriteSessionResponse,
     Empty,
@@ -39,7 +34,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.partitions import hive_path, parse_partition_spec, resolve
 from maxlake.protocol.states import WRITE_SESSION, SessionEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, schema_versions, session_parts, store
+from maxlake.service import expiry, session_parts, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
@@ -232,119 +227,8 @@ def get(project: Project, target: TableTarget, session_id: str, principal: str) 
         )
 
 
-def commit(
-    project: Project, target: TableTarget, session_id: str, request: CommitRequest, principal: str
-) -> CommitResponse:
-    """Make the session's rows visible, all at once; repeating it is harmless (wire.md §8.5, drift.md B.10).
-
-    Raises ``InvalidStreamStatus`` while a stream in scope is open or failed, ``SCHEMA_MISMATCH`` for one of
-    another schema version than the table's, ``InvalidSessionStatus`` after abort or expiry.
-    """
-    if request.commit_messages is not None:
-        raise invalid_argument("CommitMessages commit blocks; this session was created to take streams")
-    return commit_chosen(
-        project,
-        target,
-        session_id,
-        principal,
-        lambda connection, session: _committed_parts(connection, session, request),
-    )
-
-
-def commit_chosen(
-    project: Project,
-    target: TableTarget,
-    session_id: str,
-    principal: str,
-    choose: Callable[[Connection, WriteSession], tuple[list[Part], list[Part]]],
-) -> CommitResponse:
-    """Make the first parts that ``choose`` returns visible, in their order, and drop the others.
-
-    A session that is committed already is answered without asking. What ``choose`` raises changes nothing.
-    """
-    with project.lake.database.write() as connection:
-        session = load(connection, target, session_id, principal)
-        after = WRITE_SESSION.step(
-            session.state, SessionEvent.COMMIT, where=session.where, hint="create a new write session"
-        )
-        if session.state is after:
-            return CommitResponse()
-        check_not_expired(session)
-        parts, discarded = choose(connection, session)
-        commits.commit(connection, session.table, parts, replaced=_replaced(session, parts))
-        _finish(connection, session_id, after)
-        reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
-    reach(Failpoint.AFTER_COMMIT_TRANSACTION)
-    session_parts.remove_files(project.lake.data, session.table.path, discarded)
-    reach(Failpoint.BEFORE_COMMIT_ANSWER)
-    return CommitResponse()
-
-
-def _committed_parts(
-    connection: Connection, session: WriteSession, request: CommitRequest
-) -> tuple[list[Part], list[Part]]:
-    """Return the parts in scope, in stream and arrival order, and those left out."""
-    streams = connection.execute(
-        select(store.stream)
-        .where(store.stream.c.session_id == session.session_id)
-        .order_by(store.stream.c.position)
-    ).all()
-    known = {(row.stream_id, row.version) for row in streams}
-    asked = _asked(request)
-    if asked is not None and asked - known:
-        raise NotFoundError(
-            ErrorCode.NO_SUCH_OBJECT,
-            f"the session has no stream (id, version) {sorted(asked - known)[0]}",
-            where=session.where,
-        )
-    scope = known if asked is None else asked
-    unfit = [
-        f"{row.stream_id} is {row.state}"
-        for row in streams
-        if (row.stream_id, row.version) in scope and row.state != StreamState.CLOSED
-    ]
-    if unfit:
-        raise ConflictError(
-            ErrorCode.INVALID_STREAM_STATUS,
-            f"every stream must be closed before the commit: {', '.join(unfit)}; close open streams, "
-            "write failed ones again with a higher version",
-            where=session.where,
-        )
-    chosen: list[Part] = []
-    discarded: list[Part] = []
-    for row in streams:
-        in_scope = (row.stream_id, row.version) in scope
-        parts = session_parts.of_stream(connection, session.session_id, row.stream_id)
-        (chosen if in_scope else discarded).extend(parts)
-        if in_scope:
-            where = f"{session.where}, stream {row.stream_id}"
-            evolution = session.schema_evolution
-            schema_versions.check(session.table, row.schema_version, evolution=evolution, where=where)
-            schema_versions.check_values(session.table, parts, where)
-    return chosen, discarded
-
-
-def _asked(request: CommitRequest) -> set[tuple[str, int]] | None:
-    """Return the (id, version) pairs to commit, None for every closed stream; an empty list is none."""
-    if request.stream_ids is None and request.stream_versions is None:
-        return None
-    ids, versions = request.stream_ids or (), request.stream_versions or ()
-    if len(ids) != len(versions):
-        raise invalid_argument("StreamIds and StreamVersions must have the same length")
-    return {(str(stream_id), version) for stream_id, version in zip(ids, versions, strict=True)}
-
-
-def _replaced(session: WriteSession, parts: Sequence[Part]) -> Collection[PartitionKey]:
-    """Return the partitions an overwriting session replaces (drift.md B.11)."""
-    if not session.overwrite:
-        return ()
-    fixed = tuple(session.partition[key] for key in session.table.partition_keys if key in session.partition)
-    if len(fixed) == len(session.table.partition_keys):
-        return {fixed}
-    return {part.key for part in parts}
-
-
-def _finish(connection: Connection, session_id: str, state: WriteSessionState) -> None:
+def finish(connection: Connection, session_id: str, state: WriteSessionState) -> None:
+    """Give a session its last state; what it has uploaded is forgotten, or belongs to the table."""
     connection.execute(
         update(store.write_session)
         .where(store.write_session.c.session_id == session_id)
@@ -370,7 +254,7 @@ def abort(project: Project, target: TableTarget, session_id: str, principal: str
         if state is after:
             return Empty()
         discarded = session_parts.of_session(connection, session_id)
-        _finish(connection, session_id, after)
+        finish(connection, session_id, after)
     session_parts.remove_files(project.lake.data, PurePosixPath(row.table_path), discarded)
     return Empty()
 

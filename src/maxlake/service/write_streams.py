@@ -40,7 +40,9 @@ _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 def schema_of(table: Table) -> WriteSchema:
     """Return the schema uploads to a table must fit."""
-    return columns.write_schema(table.columns.columns, table.columns.partition_columns)
+    return columns.write_schema(
+        table.columns.columns, table.columns.partition_columns, table.options.primary_key
+    )
 
 
 def where_of(session: WriteSession, address: StreamAddress) -> str:
@@ -127,6 +129,7 @@ def create(
         schema_version=row.schema_version,
         access_token=token,
         row_offset=offset,
+        is_delta_table=bool(session.table.options.primary_key),
     )
 
 

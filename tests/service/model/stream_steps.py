@@ -16,7 +16,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsRequest,
     WriteRowsResponse,
 )
-from maxlake.service import uploads, write_sessions, write_streams
+from maxlake.service import uploads, write_commits, write_sessions, write_streams
 from tests.service.model.expected import Session, Stream, Write, outcome, stream_refusal, take
 from tests.service.model.table_steps import alter
 from tests.service.model.uploads import PARTS, Body, arrow, flawed, ipc
@@ -287,7 +287,7 @@ def commit_listed(w: World) -> None:
         request = CommitRequest(commit_messages=())
         w.check_refusal(
             ErrorCode.INVALID_ARGUMENT,
-            lambda: write_sessions.commit(w.project, w.target, session.id, request, ME),
+            lambda: write_commits.commit(w.project, w.target, session.id, request, ME),
         )
     else:
         commit_session(w, session, request, scope)
@@ -305,7 +305,7 @@ def commit_session(
     code = session.commit_refusal()
     if not code and not again:
         code = wrong or _unfit(w, session, list(chosen.values()))
-    answer = w.expect(code, lambda: write_sessions.commit(w.project, w.target, session.id, request, ME))
+    answer = w.expect(code, lambda: write_commits.commit(w.project, w.target, session.id, request, ME))
     if answer is None or again:
         return
     assert answer.session_status == "COMMITTED"

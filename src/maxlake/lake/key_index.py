@@ -1,0 +1,169 @@
+"""Which uploaded row of each primary key counts, and which rows of the table it replaces.
+
+Computed by DuckDB over Arrow batches: it sees keys and numbers, no file and no text of a user. What does not
+fit its memory it keeps in a temporary directory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maxlake.lake.row_numbers import OPERATION, POSITION, ROW_ID
+from maxlake.lake.upsert_files import PART_ROWS
+from maxlake.protocol.enums import Operation
+from maxlake.protocol.errors import BusyError, ErrorCode
+from maxlake.protocol.limits import UPSERT_MEMORY
+
+#: Rows of one batch of results.
+_BATCH_ROWS = 65_536
+
+
+@cache
+def _database() -> tuple[duckdb.DuckDBPyConnection, tempfile.TemporaryDirectory[str]]:
+    """Return the database of all upserts of this process, and where it keeps what does not fit."""
+    spilled = tempfile.TemporaryDirectory(prefix="maxlake-upserts-")
+    configuration: dict[str, Any] = {
+        "enable_external_access": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "allow_unsigned_extensions": False,
+        "python_enable_replacements": False,
+        "temp_directory": spilled.name,
+        "memory_limit": f"{UPSERT_MEMORY}B",
+        # Joins are written as they should run: of a stream nobody knows how long it is.
+        "disabled_optimizers": "join_order,build_side_probe_side",
+        "preserve_insertion_order": False,
+        "lock_configuration": True,
+    }
+    return duckdb.connect(":memory:", config=configuration), spilled
+
+
+@contextmanager
+def _shortage_is_busy() -> Generator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise BusyError(
+            ErrorCode.SERVICE_UNAVAILABLE, "no memory or temporary space left to look up keys; try again"
+        ) from error
+
+
+class KeyIndex:
+    """The rows that count of an upload to a table whose ``keys`` have these types; a context manager.
+
+    :meth:`add` the uploaded rows once, :meth:`find` the table's once if there are any, then ask. The batches
+    handed in must not come from here: one statement runs at a time.
+    """
+
+    def __init__(self, keys: Sequence[pa.DataType]) -> None:
+        self._keys = [pa.field(f"k{number}", kind) for number, kind in enumerate(keys)]
+        self._connection = _database()[0].cursor()
+        self._connection.execute(
+            "CREATE TEMP TABLE found (sequence BIGINT, deletes BOOLEAN, file INTEGER, position BIGINT, "
+            "row_id BIGINT)"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # With the connection go its temporary tables.
+        self._connection.close()
+
+    @property
+    def _names(self) -> list[str]:
+        return [field.name for field in self._keys]
+
+    def add(self, rows: Iterable[tuple[int, pa.RecordBatch]]) -> None:
+        """Take uploaded rows, with the part they are of: their keys, then their POSITION and OPERATION."""
+
+        def numbered() -> Iterator[pa.RecordBatch]:
+            for part, batch in rows:
+                sequence = pc.add(batch.column(POSITION.name), part * PART_ROWS)
+                keys = batch.columns[: len(self._keys)]
+                yield pa.record_batch([*keys, sequence, batch.column(OPERATION.name)], schema=schema)
+
+        schema = pa.schema(
+            [*self._keys, pa.field("sequence", pa.int64()), pa.field(OPERATION.name, pa.int8())]
+        )
+        keys = ", ".join(self._names)
+        self._run(
+            f"CREATE TEMP TABLE counting AS SELECT {keys}, max(sequence) AS sequence, "  # noqa: S608 - our names
+            f"arg_max(__operation, sequence) = {Operation.DELETE.value} AS deletes FROM rows GROUP BY {keys}",
+            schema,
+            numbered(),
+        )
+
+    def bounds(self) -> list[tuple[pa.Scalar, pa.Scalar]]:
+        """Return the smallest and the largest value of each key column."""
+        asked = ", ".join(f"min({name}), max({name})" for name in self._names)
+        found = self._connection.execute(f"SELECT {asked} FROM counting").to_arrow_table()  # noqa: S608 - our names
+        scalars = [column[0] for column in found.columns]
+        return list(zip(scalars[::2], scalars[1::2], strict=True))
+
+    def find(self, rows: Iterable[tuple[int, pa.RecordBatch]]) -> None:
+        """Look up the table's rows, with the place of their file: their keys, then POSITION and ROW_ID."""
+
+        def placed() -> Iterator[pa.RecordBatch]:
+            for file, batch in rows:
+                files = pa.repeat(pa.scalar(file, pa.int32()), batch.num_rows)
+                yield pa.record_batch([*batch.columns, files], schema=schema)
+
+        numbers = [pa.field(POSITION.name, pa.int64()), pa.field(ROW_ID.name, pa.int64())]
+        schema = pa.schema([*self._keys, *numbers, pa.field("file", pa.int32())])
+        condition = " AND ".join(f"rows.{name} = counting.{name}" for name in self._names)
+        # The hash table is made of the right side, which is read first.
+        self._run(
+            f"INSERT INTO found SELECT sequence, deletes, file, {POSITION.name}, {ROW_ID.name} "  # noqa: S608 - our names
+            f"FROM rows JOIN counting ON {condition}",
+            schema,
+            placed(),
+        )
+
+    def _run(self, statement: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        failed: list[BaseException] = []
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+        self._connection.register("rows", pa.RecordBatchReader.from_batches(schema, watched()))
+        try:
+            with _shortage_is_busy():
+                self._connection.execute(statement)
+        except Exception:
+            if failed:  # what DuckDB makes of it says less
+                raise failed[0] from None
+            raise
+        finally:
+            self._connection.unregister("rows")
+
+    def replaced(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the table that go, by file and position: both, and whether they are updated."""
+        return self._ask("SELECT file, position, NOT deletes AS updated FROM found ORDER BY file, position")
+
+    def kept(self) -> Iterator[pa.RecordBatch]:
+        """Yield the uploaded rows that come, in order: their sequence, and the id of the row they replace."""
+        return self._ask(
+            "SELECT sequence, row_id FROM counting LEFT JOIN (SELECT sequence, min(row_id) AS row_id "
+            "FROM found GROUP BY sequence) AS old USING (sequence) WHERE NOT deletes ORDER BY sequence"
+        )
+
+    def _ask(self, query: str) -> Iterator[pa.RecordBatch]:
+        with _shortage_is_busy():
+            yield from self._connection.execute(query).to_arrow_reader(_BATCH_ROWS)
