@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maxlake.lake import definitions, partitions, parts, plans, tables, upserts
+from maxlake.lake import compaction, definitions, partitions, parts, plans, tables, upserts
 from maxlake.lake.changes import CHANGE_COLUMNS
 from maxlake.lake.parts import Part, Upload
 from maxlake.lake.plans import Plan

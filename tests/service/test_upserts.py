@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from maxlake.lake import upserts
+from maxlake.lake import ducklake, upserts
 from maxlake.protocol.enums import SplitMode
 from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError
 from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS
@@ -277,8 +277,6 @@ def test_only_files_of_the_table_are_left(scene: KeyedScene) -> None:
     for number in range(3):
         scene.upsert(uploaded((1, f"{number}", 1), (number + 10, "x", 1)))
         scene.flush(uploaded((2, f"{number}", 1)))
-    from maxlake.lake import ducklake
-
     with scene.project.lake.database.read() as connection:
         named = {
             row.path
