@@ -23,6 +23,9 @@ from maxlake.protocol.enums import Operation
 from maxlake.protocol.errors import BusyError, ErrorCode
 from maxlake.protocol.limits import UPSERT_MEMORY
 
+#: Keys of an upload that Arrow looks for, so that DuckDB joins only what it finds: more would cost too much,
+#: since it hashes them again for every batch of the table.
+FEW_KEYS = 65_536
 #: Rows of one batch of results.
 _BATCH_ROWS = 65_536
 
@@ -69,7 +72,7 @@ class KeyIndex:
         self._keys = [pa.field(f"k{number}", kind) for number, kind in enumerate(keys)]
         self._connection = _database()[0].cursor()
         self._connection.execute(
-            "CREATE TEMP TABLE found (sequence BIGINT, deletes BOOLEAN, file INTEGER, position BIGINT, "
+            "CREATE TEMP TABLE found (sequence BIGINT, deletes BOOLEAN, file BIGINT, position BIGINT, "
             "row_id BIGINT)"
         )
 
@@ -113,23 +116,34 @@ class KeyIndex:
         scalars = [column[0] for column in found.columns]
         return list(zip(scalars[::2], scalars[1::2], strict=True))
 
-    def find(self, rows: Iterable[tuple[int, pa.RecordBatch]]) -> None:
-        """Look up the table's rows, with the place of their file: their keys, then POSITION and ROW_ID."""
+    def few_values(self) -> list[pa.Array] | None:
+        """Return the values of each key column, None where there are too many to look for one by one."""
+        values: list[pa.Array] = []
+        for name in self._names:
+            asked = f"SELECT DISTINCT {name} FROM counting LIMIT {FEW_KEYS + 1}"  # noqa: S608 - our names
+            found = self._connection.execute(asked).to_arrow_table().column(0).combine_chunks()
+            if len(found) > FEW_KEYS:
+                return None
+            values.append(found)
+        return values
 
-        def placed() -> Iterator[pa.RecordBatch]:
+    def find(self, rows: Iterable[tuple[int, pa.RecordBatch]]) -> None:
+        """Take rows of the table, with the id of their file: their keys, then POSITION and ROW_ID."""
+
+        def numbered() -> Iterator[pa.RecordBatch]:
             for file, batch in rows:
-                files = pa.repeat(pa.scalar(file, pa.int32()), batch.num_rows)
+                files = pa.repeat(pa.scalar(file, pa.int64()), batch.num_rows)
                 yield pa.record_batch([*batch.columns, files], schema=schema)
 
         numbers = [pa.field(POSITION.name, pa.int64()), pa.field(ROW_ID.name, pa.int64())]
-        schema = pa.schema([*self._keys, *numbers, pa.field("file", pa.int32())])
+        schema = pa.schema([*self._keys, *numbers, pa.field("file", pa.int64())])
         condition = " AND ".join(f"rows.{name} = counting.{name}" for name in self._names)
         # The hash table is made of the right side, which is read first.
         self._run(
             f"INSERT INTO found SELECT sequence, deletes, file, {POSITION.name}, {ROW_ID.name} "  # noqa: S608 - our names
             f"FROM rows JOIN counting ON {condition}",
             schema,
-            placed(),
+            numbered(),
         )
 
     def _run(self, statement: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:

@@ -132,6 +132,15 @@ def decode(
                 yield from reader.select(columns, selection)
 
 
+def decode_promising(
+    data: Path, slices: Iterable[Slice], columns: Sequence[StoredColumn], selection: Selection
+) -> Iterator[pa.RecordBatch]:
+    """Yield all rows of the row groups that may have selected ones, in storage types."""
+    for piece in slices:
+        with _readable(data, piece) as file:
+            yield from _Reader(file, piece, visible_rows(data, piece.file)).read_promising(columns, selection)
+
+
 def count(data: Path, slices: Iterable[Slice], selection: Selection) -> Iterator[tuple[int, int]]:
     """Yield rows and selected rows of each row group of ``slices``, in order."""
     for piece in slices:
@@ -195,6 +204,14 @@ class _Reader:
         for run in self._runs:
             yield from self._decode(columns, run)
 
+    def read_promising(
+        self, columns: Sequence[StoredColumn], selection: Selection
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of those row groups that may have selected ones."""
+        for run, promising in zip(self._runs, self._promising(selection), strict=True):
+            if promising:
+                yield from self._decode(columns, run)
+
     def select(self, columns: Sequence[StoredColumn], selection: Selection) -> Iterator[pa.RecordBatch]:
         """Yield the selected rows; a row group without any costs no more than the columns of the filter."""
         for run, mask in zip(self._runs, self._masks(selection), strict=True):
@@ -214,18 +231,23 @@ class _Reader:
 
     def _masks(self, selection: Selection) -> Iterator[pa.BooleanArray]:
         """Yield which visible rows of each row group are selected; one that can have none is not read."""
+        for run, promising in zip(self._runs, self._promising(selection), strict=True):
+            if promising:
+                batches = self._decode(selection.columns, run)
+                yield pa.concat_arrays([selection.filter.mask(batch) for batch in batches])
+            else:
+                yield pa.array([], pa.bool_())
+
+    def _promising(self, selection: Selection) -> Iterator[bool]:
+        """Tell of each row group whether it may have selected rows, by what its footer says."""
         origins = self._mapping(selection.columns).origins
         bounds = row_group_bounds(
             self._file.metadata,
             [run.group for run in self._runs],
             {name: parse_type(column.type) for name, column in origins.items()},
         )
-        for run, found in zip(self._runs, bounds, strict=True):
-            if selection.filter.may_match({origins[name].name: known for name, known in found.items()}):
-                batches = self._decode(selection.columns, run)
-                yield pa.concat_arrays([selection.filter.mask(batch) for batch in batches])
-            else:
-                yield pa.array([], pa.bool_())
+        for found in bounds:
+            yield selection.filter.may_match({origins[name].name: known for name, known in found.items()})
 
     def _mapping(self, columns: Sequence[StoredColumn]) -> Mapping:
         return Mapping(self._schema, columns, self._piece)

@@ -34,8 +34,9 @@ def write_deletes(
 ) -> list[NewDeleteFile]:
     """Write a delete file, durably, for every file of the base that loses rows."""
     written: list[NewDeleteFile] = []
-    for place, gone in _by_file(index.replaced()):
-        entry = base[place]
+    entries = {entry.file_id: entry for entry in base}
+    for file_id, gone in _by_file(index.replaced()):
+        entry = entries[file_id]
         directory = PurePosixPath(entry.file.path).parent.relative_to(table.path)
         path = directory / f"{name}-{entry.file_id}-delete.parquet"
         undo.callback(_remove, data / table.path / path)
@@ -45,19 +46,19 @@ def write_deletes(
 
 
 def _by_file(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Deletions]]:
-    """Yield the rows that go from each file, the files by their places."""
+    """Yield the rows that go from each file, with its id."""
 
     def runs() -> Iterator[tuple[int, pa.RecordBatch]]:
         for batch in rows:
             files = pc.run_end_encode(batch.column("file"))
             start = 0
-            for place, end in zip(files.values.to_pylist(), files.run_ends.to_pylist(), strict=True):
-                yield place, batch.slice(start, end - start)
+            for file_id, end in zip(files.values.to_pylist(), files.run_ends.to_pylist(), strict=True):
+                yield file_id, batch.slice(start, end - start)
                 start = end
 
-    for place, some in groupby(runs(), key=itemgetter(0)):
+    for file_id, some in groupby(runs(), key=itemgetter(0)):
         gone = pa.concat_batches([batch for _, batch in some])
-        yield place, Deletions(gone.column("position"), gone.column("updated"))
+        yield file_id, Deletions(gone.column("position"), gone.column("updated"))
 
 
 def _write_delete_file(

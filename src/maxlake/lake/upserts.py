@@ -19,6 +19,7 @@ from maxlake.lake import commits, foreign, snapshots, tables
 from maxlake.lake.commits import NewDeleteFile
 from maxlake.lake.files import ListedFile, PlannedFile
 from maxlake.lake.filters import Filter
+from maxlake.lake.key_lookup import KeyLookup
 from maxlake.lake.lake import Lake
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part, storage_schema
@@ -144,7 +145,10 @@ def _computed(empty: Upsert, name: str) -> Upsert:
         index.add(_uploaded(lake, table, staged, [*columns, POSITION, OPERATION]))
         within = _between(columns, index.bounds())
         if base and within is not None:
-            index.find(_stored(lake, table, base, columns, within))
+            with lake.database.read() as connection:
+                candidates = pruned(connection, table, base, within.filter)
+            lookup = KeyLookup(lake.data, [*columns, POSITION, ROW_ID], within, index.few_values())
+            index.find(lookup.rows(candidates))
         deletes = write_deletes(lake.data, table, base, index, name, undo)
         rows = _uploaded(lake, table, staged, list(table.stored.values()))
         inserts, updates = write_rows(lake.data, table, rows, index, name, undo)
@@ -162,22 +166,10 @@ def _uploaded(
             yield place, batch
 
 
-def _stored(
-    lake: Lake, table: Table, base: Sequence[ListedFile], columns: Sequence[StoredColumn], within: Filter
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the keys of the table that lie within the bounds, with the place of their file."""
-    with lake.database.read() as connection:
-        candidates = pruned(connection, table, base, within)
-    selection = Selection(within, [column for column in columns if column.name in within.columns])
-    places = {entry.file_id: place for place, entry in enumerate(base)}
-    for entry in candidates:
-        rows = Slice(entry.file, 0, entry.file.record_count, entry.row_id_start)
-        for batch in decode(lake.data, [rows], [*columns, POSITION, ROW_ID], selection):
-            yield places[entry.file_id], batch
-
-
-def _between(columns: Sequence[StoredColumn], bounds: Sequence[tuple[pa.Scalar, pa.Scalar]]) -> Filter | None:
-    """Return the filter of rows whose keys lie between the bounds; None where there are no bounds."""
+def _between(
+    columns: Sequence[StoredColumn], bounds: Sequence[tuple[pa.Scalar, pa.Scalar]]
+) -> Selection | None:
+    """Return what selects rows whose keys lie between the bounds; None where there are no bounds."""
     conditions: list[Expression] = []
     for column, (smallest, largest) in zip(columns, bounds, strict=True):
         if not smallest.is_valid:
@@ -187,4 +179,4 @@ def _between(columns: Sequence[StoredColumn], bounds: Sequence[tuple[pa.Scalar, 
         for operator, bound in ((Comparator.GREATER_EQUAL, smallest), (Comparator.LESS_EQUAL, largest)):
             limit = bound.value if pa.types.is_timestamp(bound.type) else bound.as_py()
             conditions.append(Comparison(operator, value, Literal(limit, kind)))
-    return Filter(And(tuple(conditions)))
+    return Selection(Filter(And(tuple(conditions))), columns)
