@@ -98,7 +98,7 @@ class Keyed(Place):
 
     def changes(self, first: int, last: int) -> Plan:
         with self.lake.database.read() as connection:
-            return plans.plan_changes(connection, self.table, EVERYTHING, first, last)
+            return plans.plan_changes(self.lake, connection, self.table, EVERYTHING, first, last)
 
     def read(self, plan: Plan, ranges: Sequence[tuple[int, int]] | None = None) -> list[dict[str, object]]:
         """The rows of a plan, in one piece or in those given."""

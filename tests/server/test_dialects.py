@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 
 from maxlake.protocol.enums import Codec, StreamState, WriteMode
 from maxlake.protocol.errors import BadRequestError
+from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo
 from maxlake.server import dialects
 from maxlake.server.dialects import MAX_STORAGE, OTHER, STORAGE_API_V2, Compression, Layer
@@ -118,3 +119,15 @@ def test_a_preview_limit_of_0_is_the_default_for_cpp_only():
     assert dialects.preview_limit(0, dialects.OTHER) is None
     assert dialects.preview_limit(5, dialects.OTHER) == 5
     assert dialects.preview_limit(0, dialects.STORAGE_API_V2) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        IncrementalReadOptions(start_version=0, end_version=7),
+        IncrementalReadOptions(start_version=-1, end_version=7, start_time_stamp="-1", end_time_stamp="-1"),
+        IncrementalReadOptions(from_=-1, end_version=7),
+    ],
+)
+def test_bounds_java_and_cpp_do_not_give_are_left_out(options: IncrementalReadOptions):
+    assert dialects.incremental_options(options) == IncrementalReadOptions(end_version=7)

@@ -83,9 +83,6 @@ def test_without_a_lower_bound_it_is_the_table_at_the_upper(scene: Scene) -> Non
     scene.append([2], overwrite=True)
     assert ids(scene) == [2]
     assert ids(scene, end_version=first) == [1]
-    # How Java and C++ say that nothing is set.
-    assert ids(scene, start_version=0, end_version=first) == [1]
-    assert ids(scene, start_version=-1, end_version=first, start_time_stamp="-1", end_time_stamp="-1") == [1]
 
 
 def test_rows_that_are_gone_again_were_inserted_all_the_same(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 from maxlake.lake import definitions, ducklake, durable, snapshots
 from maxlake.lake.database import Database
 from maxlake.lake.file_lists import FileLists
+from maxlake.lake.pruning import FileBounds
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
 from maxlake.lake.tables import Table
 from maxlake.lake.turns import Turns
@@ -32,6 +33,7 @@ class Lake:
         self.database = database
         self.data = data
         self.file_lists = FileLists()
+        self.file_bounds = FileBounds()
         self._upserts: dict[int, Turns] = {}
 
     @classmethod

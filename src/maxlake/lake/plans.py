@@ -84,25 +84,29 @@ def plan(lake: Lake, connection: Connection, table: Table, wanted: Wanted, snaps
     """
     foreign.check_rows(connection, table, snapshot_id, snapshot_id)
     listed = lake.file_lists.at(connection, table, snapshot_id)
-    return Plan.of(snapshot_id, _chosen(connection, table, listed, wanted))
+    return Plan.of(snapshot_id, _chosen(lake, connection, table, listed, wanted))
 
 
-def plan_inserted(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
+def plan_inserted(
+    lake: Lake, connection: Connection, table: Table, wanted: Wanted, first: int, last: int
+) -> Plan:
     """List the files whose rows were inserted after snapshot ``first`` and up to ``last``."""
     foreign.check_rows(connection, table, first, last)
     listed = changes.inserted(connection, table, first, last)
-    return Plan.of(last, _chosen(connection, table, listed, wanted))
+    return Plan.of(last, _chosen(lake, connection, table, listed, wanted))
 
 
-def plan_changes(connection: Connection, table: Table, wanted: Wanted, first: int, last: int) -> Plan:
+def plan_changes(
+    lake: Lake, connection: Connection, table: Table, wanted: Wanted, first: int, last: int
+) -> Plan:
     """List the files that came or went after snapshot ``first`` and up to ``last``, oldest change first."""
     foreign.check_rows(connection, table, first, last)
     listed = changes.between(connection, table, first, last)
-    return Plan.of(last, _chosen(connection, table, listed, wanted))
+    return Plan.of(last, _chosen(lake, connection, table, listed, wanted))
 
 
 def _chosen(
-    connection: Connection, table: Table, listed: Sequence[ListedFile], wanted: Wanted
+    lake: Lake, connection: Connection, table: Table, listed: Sequence[ListedFile], wanted: Wanted
 ) -> tuple[PlannedFile, ...]:
     """Return the wanted files, in the order given."""
     if not wanted.partitions.takes_everything:
@@ -116,7 +120,7 @@ def _chosen(
     if wanted.buckets is not None:
         listed = [entry for entry in listed if _bucket(entry.file) in wanted.buckets]
     if wanted.filter is not None:
-        listed = pruned(connection, table, listed, wanted.filter)
+        listed = pruned(connection, table, listed, wanted.filter, lake.file_bounds)
     return tuple(entry.file for entry in listed if entry.file.record_count)
 
 

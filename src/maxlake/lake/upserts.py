@@ -146,7 +146,7 @@ def _computed(empty: Upsert, name: str) -> Upsert:
         within = _between(columns, index.bounds())
         if base and within is not None:
             with lake.database.read() as connection:
-                candidates = pruned(connection, table, base, within.filter)
+                candidates = pruned(connection, table, base, within.filter, lake.file_bounds)
             lookup = KeyLookup(lake.data, [*columns, POSITION, ROW_ID], within, index.few_values())
             index.find(lookup.rows(candidates))
         deletes = write_deletes(lake.data, table, base, index, name, undo)

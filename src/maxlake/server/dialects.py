@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 
 from maxlake.protocol.enums import Codec, WriteMode
 from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
 
 _CODECS = {codec.value: codec for codec in Codec}
@@ -105,6 +106,17 @@ def preview_compression(_: Dialect, headers: Headers) -> Compression | None:
 def preview_limit(limit: int | None, dialect: Dialect) -> int | None:
     """Return the limit of a preview as the client means it; None for the default."""
     return None if limit == 0 and dialect.zero_limit_is_default else limit
+
+
+def incremental_options(options: IncrementalReadOptions) -> IncrementalReadOptions:
+    """Return the options that are given (wire.md §4.5).
+
+    For none Java and C++ send a version of 0 or -1, and C++ a time of -1.
+    """
+    given = msgspec.structs.asdict(options)
+    return IncrementalReadOptions(
+        **{name: None if value in (0, -1, "-1") else value for name, value in given.items()}
+    )
 
 
 def write_session(answer: GetWriteSessionResponse, dialect: Dialect) -> dict[str, Any]:

@@ -78,6 +78,9 @@ class StorageCall:
 def create_read_session(call: StorageCall, stopped: Stopped) -> Answer:
     """TableCreateReadSession (wire.md §4.1)."""
     request = decode(call.body, CreateReadSessionRequest)
+    if request.incremental_read_options is not None:
+        given = dialects.incremental_options(request.incremental_read_options)
+        request = msgspec.structs.replace(request, incremental_read_options=given)
     return read_sessions.create(call.project, call.target, request, call.principal, stopped)
 
 

@@ -15,11 +15,6 @@ from maxlake.protocol.enums import IncrementalMode
 from maxlake.protocol.errors import ConflictError, ErrorCode, invalid_argument
 from maxlake.protocol.messages.read import CreateReadSessionRequest, IncrementalRange, IncrementalReadOptions
 
-#: How C++ says that a timestamp is not given; empty text is the same.
-_UNSET_TIMES = ("", "-1")
-#: How Java and C++ say that a version is not given.
-_UNSET_VERSIONS = (0, -1)
-
 
 class Versions(msgspec.Struct, frozen=True):
     """The snapshots a session covers: of ``first`` (exclusive) to ``last``, or just ``last``."""
@@ -38,8 +33,8 @@ class Versions(msgspec.Struct, frozen=True):
         if self.first is None:
             return plans.plan(lake, connection, table, wanted, self.last)
         if self.mode is IncrementalMode.CDC:
-            return plans.plan_changes(connection, table, wanted, self.first, self.last)
-        return plans.plan_inserted(connection, table, wanted, self.first, self.last)
+            return plans.plan_changes(lake, connection, table, wanted, self.first, self.last)
+        return plans.plan_inserted(lake, connection, table, wanted, self.first, self.last)
 
     @property
     def range(self) -> IncrementalRange:
@@ -114,11 +109,11 @@ class _Bounds:
 
     def version(self, version: int | None, time: str | None) -> int | None:
         """Return the snapshot that a version or a timestamp means, None when neither is given."""
-        if version is not None and version not in _UNSET_VERSIONS:
-            if version < 0:
+        if version is not None:
+            if version <= 0:
                 raise invalid_argument(f"a version is a positive number, not {version}", where=self._where)
             return version
-        if time is None or time.strip() in _UNSET_TIMES:
+        if time is None or not time.strip():
             return None
         instant = _instant(time.strip())
         found = snapshots.at_time(self._connection, instant)

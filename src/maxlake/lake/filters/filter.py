@@ -50,12 +50,8 @@ class Filter:
                 self._mixed.append(judged)
                 self._mixed_cost += _cost(condition)
 
-    def may_match_partition(self, values: Mapping[str, str | None]) -> bool:
-        """Tell whether any row of the partition with these values (by column) can be wanted."""
-        return self.matching_partitions([values])[0]
-
     def matching_partitions(self, partitions: Sequence[Mapping[str, str | None]]) -> list[bool]:
-        """Answer :meth:`may_match_partition` for many partitions at once.
+        """Tell of each partition, by the values of its columns, whether any row of it can be wanted.
 
         Conditions on partition columns alone are evaluated, those on others, too, judged from what is known
         of a row, unless there are too many (``MAX_JUDGEMENTS``).
