@@ -89,7 +89,7 @@ def _read(server_pid: int) -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """One contender in one case. ``p50`` and ``p95`` in seconds, over all calls of all rounds.
+    """One contender in one case. ``p50``, ``p95`` and ``p99`` in seconds, over all calls of all rounds.
 
     ``ratio`` is the median over the rounds of its median time to ours in the same round: above 1, ours is
     faster. ``cpu`` (seconds) and ``read`` (bytes) are of one call, medians over the rounds.
@@ -100,6 +100,7 @@ class Line:
     contender: str
     p50: float
     p95: float
+    p99: float
     ratio: float
     cpu: float
     read: float
@@ -122,6 +123,7 @@ def summary(turns: list[Turn]) -> list[Line]:
                     contender,
                     p50=median(seconds),
                     p95=float(np.percentile(seconds, 95)),
+                    p99=float(np.percentile(seconds, 99)),
                     ratio=median(median(turn.seconds) / ours[turn.round] for turn in own),
                     cpu=median(turn.cpu / len(turn.seconds) for turn in own),
                     read=median(turn.read / len(turn.seconds) for turn in own),

@@ -1,4 +1,4 @@
-"""Tables for ``benchmarks.reads``, written by the lake itself in this process."""
+"""Tables for ``benchmarks.reads`` and ``benchmarks.writes``, written by the lake itself in this process."""
 
 import os
 import uuid
@@ -61,7 +61,8 @@ class BenchTable:
         return rows.read(self.project, self.target, address, request, ME)
 
 
-def _create(project: Project, name: str, columns: str, keys: str = "") -> BenchTable:
+def create(project: Project, name: str, columns: str, keys: str = "") -> BenchTable:
+    """Create an empty table, as CREATE TABLE takes its columns."""
     partitioned = f" PARTITIONED BY ({keys})" if keys else ""
     done = instances.submit(
         project,
@@ -85,6 +86,33 @@ def _upload(made: BenchTable, table: pa.Table) -> list[Part]:
         return upload.finish()
 
 
+def upload(made: BenchTable, table: pa.Table) -> None:
+    """Add rows as one file a partition, in a commit of their own."""
+    _commit(made, _upload(made, table))
+
+
+def many_commits(project: Project, name: str, commits_: int) -> BenchTable:
+    """Write a table by so many commits of a small file each: hard links to the first."""
+    made = create(project, name, COLUMNS)
+    parts = _linked(made, _upload(made, lineitem(SMALL_ROWS, 1)), commits_)
+    with made.project.lake.database.write() as connection:
+        for part in parts:
+            commits.commit(connection, tables.get(connection, "default", made.name), [part])
+    return made
+
+
+def keyed(project: Project, name: str, row_count: int, files: int) -> BenchTable:
+    """Write a table keyed by ``id``, with two more columns; ids ascend through the files."""
+    made = create(project, name, "id bigint, a bigint, b double, PRIMARY KEY (id)")
+    size = row_count // files
+    parts: list[Part] = []
+    for first in range(0, row_count, size):
+        ids = np.arange(first, first + size)
+        parts += _upload(made, pa.table({"id": ids, "a": ids * 2, "b": ids / 2}))
+    _commit(made, parts)
+    return made
+
+
 def _commit(made: BenchTable, parts: list[Part]) -> None:
     with made.project.lake.database.write() as connection:
         commits.commit(connection, tables.get(connection, "default", made.name), parts)
@@ -92,7 +120,7 @@ def _commit(made: BenchTable, parts: list[Part]) -> None:
 
 def large(project: Project, name: str, row_count: int, files: int, seed: int) -> BenchTable:
     """Write ``lineitem`` in ``files`` files; ``l_orderkey`` ascends through all of them."""
-    made = _create(project, name, COLUMNS)
+    made = create(project, name, COLUMNS)
     data = lineitem(row_count, seed)
     size = -(-row_count // files)
     _commit(
@@ -105,7 +133,7 @@ def wide(project: Project, name: str, columns: int, row_count: int, seed: int) -
     """Write a table of many columns, integers and doubles in turns, into one file."""
     names = [f"c{number}" for number in range(columns)]
     kinds = ["bigint", "double"] * columns
-    made = _create(project, name, ", ".join(f"{c} {kind}" for c, kind in zip(names, kinds, strict=False)))
+    made = create(project, name, ", ".join(f"{c} {kind}" for c, kind in zip(names, kinds, strict=False)))
     random = np.random.default_rng(seed)
     arrays = [
         pa.array(random.integers(0, 1_000_000, row_count) if kind == "bigint" else random.random(row_count))
@@ -120,7 +148,7 @@ def many_files(project: Project, name: str, files: int, seed: int) -> BenchTable
 
     A hundred are written, each with its own range of ``l_orderkey``; the others are hard links to those.
     """
-    made = _create(project, name, COLUMNS)
+    made = create(project, name, COLUMNS)
     shares = min(SHARES, files)
     data = _with_keys(lineitem(shares * SMALL_ROWS, seed))
     parts: list[Part] = []
@@ -136,7 +164,7 @@ def many_partitions(project: Project, name: str, files: int, seed: int) -> Bench
 
     One file a partition is written; the others are hard links to it.
     """
-    made = _create(project, name, COLUMNS, "ds string, region string")
+    made = create(project, name, COLUMNS, "ds string, region string")
     days = min(SHARES, files)
     regions = min(REGIONS, files // days)
     number = np.arange(days * regions * SMALL_ROWS) // SMALL_ROWS
