@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow.parquet import FileMetaData, ParquetWriter
 
 from maxlake.lake import durable
 from maxlake.lake.partitions import PartitionKey
@@ -96,13 +96,13 @@ class PartWriter:
         self.groups: list[tuple[int, int]] = []
         # Bytes of a row that are not the table's.
         self._internal_bytes = sum(field.type.bit_width // 8 for field in schema if is_internal(field))
-        self._footers: list[pq.FileMetaData] = []
+        self._footers: list[FileMetaData] = []
 
     @cached_property
-    def _writer(self) -> pq.ParquetWriter:
+    def _writer(self) -> ParquetWriter:
         """The file, opened by its first row group: most of many files have just one, written at the end."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return pq.ParquetWriter(
+        return ParquetWriter(
             durable.temporary_path(self.path),
             self._schema,
             compression=COMPRESSION,
@@ -155,6 +155,7 @@ class PartWriter:
             self._write(pa.Table.from_batches(self.buffered), ROW_GROUP_ROWS)
         self._hold([])
 
+    @durable.typed_failures()
     def _write(self, table: pa.Table, rows_per_group: int) -> None:
         if table.num_rows:
             with _encoders:
@@ -168,11 +169,13 @@ class PartWriter:
         self.buffered_rows = sum(batch.num_rows for batch in batches)
         self.buffered_bytes = sum(map(_held_bytes, batches))
 
+    @durable.typed_failures()
     def end(self) -> None:
         """Write the rest and the footer."""
         self.flush()
         self._writer.close()
 
+    @durable.typed_failures()
     def part(self, path: str, target: Target) -> Part:
         """Return the finished file as a part."""
         fields = [field for field in self._schema if not is_internal(field)]
@@ -192,8 +195,9 @@ class PartWriter:
     def discard(self) -> None:
         """Remove the file, whatever state it is in."""
         if "_writer" in self.__dict__:
-            # What is thrown away need not be complete: on a full disk its end cannot be written.
-            with suppress(OSError, pa.ArrowException):
+            # What is thrown away need not be complete: on a full disk its end cannot be written, and after a
+            # write that failed PyArrow misses the footer, by a RuntimeError.
+            with suppress(OSError, pa.ArrowException, RuntimeError):
                 self._writer.close()
         durable.temporary_path(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)

@@ -212,7 +212,7 @@ def check_not_expired(session: WriteSession) -> None:
 
 
 def get(project: Project, target: TableTarget, session_id: str, principal: str) -> GetWriteSessionResponse:
-    """List the streams of a session, in order of creation; after the commit the closed ones (drift.md B.13)."""
+    """List the streams of a session by age, only the closed ones once it is committed (drift.md B.13)."""
     with project.lake.database.read() as connection:
         session = load_unaborted(connection, target, session_id, principal)
         listed = store.stream.c.session_id == session_id

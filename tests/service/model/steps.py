@@ -116,7 +116,7 @@ WEIGHTS: dict[Step, float] = {
     block_steps.write: 14,
     block_steps.commit: 5,
     flush: 6,
-    flush_together: 3,
+    flush_together: 1.5,
     table_steps.restart: 1,
     table_steps.expire: 1,
     table_steps.maintain: 1,
