@@ -10,6 +10,7 @@ import sqlite3.dbapi2
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -41,7 +42,8 @@ class FaultyDisk:
         self._watches = False
         for owner, name in _CALLS:
             monkeypatch.setattr(owner, name, self._watched(getattr(owner, name), name))
-        monkeypatch.setattr(parts, "ParquetWriter", self._opened)
+        # Only there: the footers of no rows that tell column names are written in memory.
+        monkeypatch.setattr(parts, "pq", SimpleNamespace(ParquetWriter=self._opened))
         connect = sqlite3.dbapi2.connect
         factory = _connection_class(self)
         monkeypatch.setattr(

@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 import pyarrow as pa
-from pyarrow.parquet import FileMetaData, ParquetWriter
+import pyarrow.parquet as pq
 
 from maxlake.lake import durable
 from maxlake.lake.partitions import PartitionKey
@@ -96,13 +96,13 @@ class PartWriter:
         self.groups: list[tuple[int, int]] = []
         # Bytes of a row that are not the table's.
         self._internal_bytes = sum(field.type.bit_width // 8 for field in schema if is_internal(field))
-        self._footers: list[FileMetaData] = []
+        self._footers: list[pq.FileMetaData] = []
 
     @cached_property
-    def _writer(self) -> ParquetWriter:
+    def _writer(self) -> pq.ParquetWriter:
         """The file, opened by its first row group: most of many files have just one, written at the end."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return ParquetWriter(
+        return pq.ParquetWriter(
             durable.temporary_path(self.path),
             self._schema,
             compression=COMPRESSION,
