@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 
 import pyarrow as pa
 
 from maxlake.failpoints import VARIABLE
+from maxlake.service import maintenance
 from maxlake.service.project import Project
 from maxlake.service.service import Service, namespace
 from maxlake.testing import LocalServer, local_server
@@ -53,6 +55,13 @@ class Home:
         service = Service.open(self.root, project=self.project, database_url=url)
         yield service.project(self.project)
         service.close()
+
+    def check_nothing_is_left_over(self) -> None:
+        """Once nobody comes back any more, maintenance leaves no file that no row names."""
+        later = datetime.now(UTC) + timedelta(days=9)
+        with self.opened() as project:
+            assert not maintenance.maintain(project, later).errors
+            assert maintenance.survey(project, later).orphans == []
 
     def rows(self, reader: DuckdbReader, table: str) -> pa.Table:
         """The rows of a table as DuckDB sees them."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -22,7 +21,6 @@ from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.exchange import HttpRequest
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
-from maxlake.service import maintenance
 from maxlake.testing import LocalServer
 from tests.budget import Budget
 from tests.crash.lives import Home, assert_killed, killed_after
@@ -148,10 +146,7 @@ class World:
         with self.home.life() as server:
             self.finish(BlockClient(server))
         self.check()
-        later = datetime.now(UTC) + timedelta(days=9)
-        with self.home.opened() as project:
-            assert not maintenance.maintain(project, later).errors
-            assert maintenance.survey(project, later).orphans == []
+        self.home.check_nothing_is_left_over()
         self.check()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pyarrow as pa
@@ -22,7 +21,6 @@ from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.requests import WriteStreamRequest
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
-from maxlake.service import maintenance
 from maxlake.testing import LocalServer
 from tests.crash.lives import Home, assert_killed, killed_after
 from tests.crash.workload import RETRY_HEADER, in_parallel
@@ -152,10 +150,7 @@ class World:
                 writer.finish(client)
         assert all(writer.acknowledged == writer.sent for writer in self.writers)
         assert any(writer.sent for writer in self.writers)
-        later = datetime.now(UTC) + timedelta(days=9)
-        with self.home.opened() as project:
-            assert not maintenance.maintain(project, later).errors
-            assert maintenance.survey(project, later).orphans == []
+        self.home.check_nothing_is_left_over()
         self.check()
 
 

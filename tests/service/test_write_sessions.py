@@ -5,7 +5,7 @@ import pytest
 from maxlake.protocol.enums import StreamState
 from maxlake.protocol.errors import ErrorCode, MaxlakeError
 from maxlake.protocol.messages.write import CommitRequest
-from maxlake.service import expiry, write_sessions, write_streams
+from maxlake.service import expiry, write_commits, write_sessions, write_streams
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -83,7 +83,7 @@ def test_a_committed_session_lists_the_streams_that_were_closed(project: Project
 
     assert states() == [("closed", StreamState.CLOSED), ("open", StreamState.OPEN)]
     listed = CommitRequest(stream_ids=("closed",), stream_versions=(0,))
-    write_sessions.commit(project, scene.target, session, listed, ME)
+    write_commits.commit(project, scene.target, session, listed, ME)
     assert states() == [("closed", StreamState.CLOSED)]
     assert scene.ids() == [1]
 
