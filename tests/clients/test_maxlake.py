@@ -12,7 +12,10 @@ pytestmark = pytest.mark.client
 
 @pytest.mark.parametrize(
     "behaviour",
-    [*behaviours("v2_writing.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py"), *reads()],
+    [
+        *behaviours("v2_writing.py", "v2_forms.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py"),
+        *reads(),
+    ],
     ids=label,
 )
 def test_maxlake(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.client
 @pytest.mark.parametrize(
     "behaviour",
     [
-        *behaviours("v2_writing.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py", "rest.py"),
+        *behaviours(
+            "v2_writing.py", "v2_forms.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py", "rest.py"
+        ),
         *reads(),
     ],
     ids=label,

@@ -1,4 +1,4 @@
-"""One life of the server process: from its start to its death by a failpoint or a signal."""
+"""Lives of the server process: from a start to a death by a failpoint or a signal, in one home."""
 
 from __future__ import annotations
 
@@ -7,22 +7,68 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 
+import pyarrow as pa
+
 from maxlake.failpoints import VARIABLE
+from maxlake.service import maintenance
+from maxlake.service.project import Project
+from maxlake.service.service import Service, namespace
 from maxlake.testing import LocalServer, local_server
+from tests.lake.duckdb_reader import DuckdbReader
+from tests.postgresql import Postgresql
 
 PROJECT = "demo"
 #: Seconds that a killed process may take to be gone.
 DEATH_TIME = 10.0
 
 
-@contextmanager
-def life(root: Path, failpoint: str = "") -> Iterator[LocalServer]:
-    """Serve ``root`` again, with the failpoint ``name:n`` armed."""
-    with local_server(root, PROJECT, environment={VARIABLE: failpoint}) as server:
-        yield server
+@dataclass(frozen=True)
+class Home:
+    """Where servers that follow one another keep their things: the catalog in SQLite, or in PostgreSQL."""
+
+    root: Path
+    project: str = PROJECT
+    postgresql: Postgresql | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The project's."""
+        return self.root / "projects" / self.project
+
+    @contextmanager
+    def life(self, failpoint: str = "") -> Iterator[LocalServer]:
+        """Serve again, with the failpoint ``name:n`` armed."""
+        arguments = ("--database", self.postgresql.url) if self.postgresql else ()
+        environment = {VARIABLE: failpoint}
+        with local_server(self.root, self.project, arguments=arguments, environment=environment) as server:
+            yield server
+
+    @contextmanager
+    def opened(self) -> Iterator[Project]:
+        """The project without a server."""
+        url = self.postgresql.url if self.postgresql else None
+        service = Service.open(self.root, project=self.project, database_url=url)
+        yield service.project(self.project)
+        service.close()
+
+    def check_nothing_is_left_over(self) -> None:
+        """Once nobody comes back any more, maintenance leaves no file that no row names."""
+        later = datetime.now(UTC) + timedelta(days=9)
+        with self.opened() as project:
+            assert not maintenance.maintain(project, later).errors
+            assert maintenance.survey(project, later).orphans == []
+
+    def rows(self, reader: DuckdbReader, table: str) -> pa.Table:
+        """The rows of a table as DuckDB sees them."""
+        if self.postgresql is None:
+            return reader.rows(f"sqlite:{self.directory}/lake.sqlite", "default", table)
+        options = f"READ_ONLY, METADATA_SCHEMA '{namespace(self.project)}'"
+        return reader.rows(self.postgresql.duckdb_catalog, "default", table, options)
 
 
 def assert_killed(server: LocalServer) -> None:

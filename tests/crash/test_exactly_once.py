@@ -7,7 +7,6 @@ simply says again what it has said before.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from maxlake.client import StorageApiArrowClient
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
-from tests.crash.lives import assert_killed, killed_after, life
+from tests.crash.lives import Home, assert_killed, killed_after
 
 pytestmark = pytest.mark.crash
 
@@ -109,30 +108,30 @@ class Writer:
 
 
 @pytest.fixture
-def writer(tmp_path: Path, rng: Random) -> Writer:
+def writer(home: Home, rng: Random) -> Writer:
     writer = Writer(rng)
-    with life(tmp_path) as server:
+    with home.life() as server:
         writer.begin(server)
     return writer
 
 
-def test_kill_at_failpoints(writer: Writer, tmp_path: Path, budget) -> None:
+def test_kill_at_failpoints(writer: Writer, home: Home, budget) -> None:
     for point in budget(8).points(at_least=len(POINTS)):
         failpoint = POINTS[point % len(POINTS)]
-        with life(tmp_path, f"{failpoint}:{writer.rng.randint(1, 4)}") as server:
+        with home.life(f"{failpoint}:{writer.rng.randint(1, 4)}") as server:
             with pytest.raises(GONE):
                 writer.live(writer.client(server))
             assert_killed(server)
-    with life(tmp_path) as server:
+    with home.life() as server:
         assert writer.finish(server) == list(range(writer.rows))
 
 
-def test_kill_at_random_times(writer: Writer, tmp_path: Path, budget) -> None:
+def test_kill_at_random_times(writer: Writer, home: Home, budget) -> None:
     for _ in budget(8).points(at_least=len(POINTS)):
-        with life(tmp_path) as server:
+        with home.life() as server:
             client, seconds = writer.client(server), writer.rng.uniform(0, LONGEST_LIFE)
             with killed_after(server, seconds), pytest.raises(GONE):
                 writer.live(client)
             assert_killed(server)
-    with life(tmp_path) as server:
+    with home.life() as server:
         assert writer.finish(server) == list(range(writer.rows))

@@ -5,13 +5,12 @@ through DuckDB and through a read session, and then takes up what was cut: so th
 the server at that, too.
 """
 
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from maxlake.failpoints import Failpoint
-from tests.crash.lives import PROJECT, assert_killed, killed_after, life
+from tests.crash.lives import Home, assert_killed, killed_after
 from tests.crash.workload import PARTITIONS, TABLE, Ledger, Writer, table_columns
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -31,22 +30,20 @@ LONGEST_LIFE = 0.8
 class World:
     """A root directory, what its client remembers, and two ways to look at it."""
 
-    def __init__(self, root: Path, rng: Random, duckdb_reader: DuckdbReader) -> None:
-        self.root = root
-        self.project = root / "projects" / PROJECT
+    def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
+        self.home = home
         self.rng = rng
         self.ledger = Ledger()
         self._duckdb = duckdb_reader
-        with life(root) as server:
+        with home.life() as server:
             server.odps().create_table(TABLE, table_columns())
 
     def check_with_duckdb(self) -> None:
-        catalog = f"sqlite:{self.project}/lake.sqlite"
-        self.ledger.check(self._duckdb.rows(catalog, "default", TABLE))
+        self.ledger.check(self.home.rows(self._duckdb, TABLE))
 
     def live(self, failpoint: str = "", seconds: float | None = None) -> None:
         """Start the server, check what survived, work until it is killed, check again."""
-        with life(self.root, failpoint) as server:
+        with self.home.life(failpoint) as server:
             writer = Writer(server.odps(), self.ledger, self.rng)
             writer.check()
             if seconds is None:
@@ -59,7 +56,7 @@ class World:
 
     def finish(self) -> None:
         """Let a server live, finish everything, and see every row exactly once."""
-        with life(self.root) as server:
+        with self.home.life() as server:
             writer = Writer(server.odps(), self.ledger, self.rng)
             writer.check()
             writer.finish_all()
@@ -71,8 +68,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, rng: Random, duckdb_reader: DuckdbReader) -> World:
-    return World(tmp_path, rng, duckdb_reader)
+def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
+    return World(home, rng, duckdb_reader)
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:

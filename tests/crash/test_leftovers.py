@@ -9,6 +9,7 @@ import pytest
 
 from maxlake.failpoints import Failpoint
 from maxlake.lake.durable import TEMPORARY_PREFIX
+from tests.crash.lives import Home
 from tests.crash.test_kill import World
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -17,22 +18,22 @@ pytestmark = pytest.mark.crash
 
 @pytest.fixture
 def world(tmp_path: Path, rng: Random, duckdb_reader: DuckdbReader) -> World:
-    return World(tmp_path, rng, duckdb_reader)
+    return World(Home(tmp_path), rng, duckdb_reader)
 
 
 def files(world: World) -> set[str]:
     """Names of all files in the data directory that hold rows, or were to."""
-    return {path.name for path in (world.project / "data").rglob("*") if path.is_file()}
+    return {path.name for path in (world.home.directory / "data").rglob("*") if path.is_file()}
 
 
 def named_by_catalog(world: World) -> set[str]:
-    with closing(sqlite3.connect(world.project / "lake.sqlite")) as connection:
+    with closing(sqlite3.connect(world.home.directory / "lake.sqlite")) as connection:
         paths = connection.execute("SELECT path FROM ducklake_data_file").fetchall()
     return {Path(path).name for (path,) in paths}
 
 
 def staged_parts(world: World) -> int:
-    with closing(sqlite3.connect(world.project / "lake.sqlite")) as connection:
+    with closing(sqlite3.connect(world.home.directory / "lake.sqlite")) as connection:
         return connection.execute("SELECT count(*) FROM maxlake_part").fetchone()[0]
 
 

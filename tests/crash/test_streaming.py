@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -23,10 +21,8 @@ from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.requests import WriteStreamRequest
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
-from maxlake.service import maintenance
-from maxlake.service.service import Service
 from maxlake.testing import LocalServer
-from tests.crash.lives import PROJECT, assert_killed, killed_after, life
+from tests.crash.lives import Home, assert_killed, killed_after
 from tests.crash.workload import RETRY_HEADER, in_parallel
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -62,7 +58,8 @@ class Upload:
 class Writer:
     """One of those who stream. Its rows are numbered; those below ``acknowledged`` must be visible."""
 
-    def __init__(self, number: int, rng: Random) -> None:
+    def __init__(self, project: str, number: int, rng: Random) -> None:
+        self.project = project
         self.number = number
         self.acknowledged = self.sent = 0
         self._rng = rng
@@ -95,7 +92,7 @@ class Writer:
 
     def write(self, client: StorageApiArrowClient, upload: Upload) -> None:
         """Upload under a retry id, as MaxStorage and Java do."""
-        target = builders.Target.table(PROJECT, None, TABLE)
+        target = builders.Target.table(self.project, None, TABLE)
         arguments = WriteStreamRequest("default", f"s{self.number % 2}", 1, upload.rows.num_rows)
         request = builders.write_rows(target, arguments, None)
         request = dataclasses.replace(request, headers=request.headers | {RETRY_HEADER: upload.retry_id})
@@ -121,16 +118,16 @@ class Writer:
 class World:
     """A root directory, its writers, and their way to look at it without a server."""
 
-    def __init__(self, root: Path, rng: Random, duckdb_reader: DuckdbReader) -> None:
-        self.root = root
+    def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
+        self.home = home
         self.rng = rng
-        self.writers = [Writer(number, Random(rng.random())) for number in range(WRITERS)]
+        self.writers = [Writer(home.project, number, Random(rng.random())) for number in range(WRITERS)]
         self._duckdb = duckdb_reader
-        with life(root) as server:
+        with home.life() as server:
             server.odps().create_table(TABLE, ("writer bigint, row bigint", "pt string"))
 
     def live(self, failpoint: str = "", seconds: float | None = None) -> None:
-        with life(self.root, failpoint) as server:
+        with self.home.life(failpoint) as server:
             if seconds is None:
                 in_parallel(lambda writer: writer.live(server), self.writers)
             else:
@@ -140,30 +137,26 @@ class World:
         self.check()
 
     def check(self) -> None:
-        seen = self._duckdb.rows(f"sqlite:{self.root}/projects/{PROJECT}/lake.sqlite", "default", TABLE)
+        seen = self.home.rows(self._duckdb, TABLE)
         for writer in self.writers:
             writer.check(seen.filter(pa.compute.field("writer") == writer.number)["row"].to_pylist())
 
     def finish(self) -> None:
         """Repeat what was cut last; then no row is missing, and no file is left that has no row."""
-        with life(self.root) as server:
+        with self.home.life() as server:
             odps = server.odps()
             client = StorageApiArrowClient(odps, odps.get_table(TABLE))
             for writer in self.writers:
                 writer.finish(client)
         assert all(writer.acknowledged == writer.sent for writer in self.writers)
         assert any(writer.sent for writer in self.writers)
-        service = Service.open(self.root, project=PROJECT)
-        project = service.project(PROJECT)
-        assert not maintenance.maintain(project, datetime.now(UTC) + timedelta(days=9)).errors
-        assert maintenance.survey(project, datetime.now(UTC) + timedelta(days=9)).orphans == []
-        service.close()
+        self.home.check_nothing_is_left_over()
         self.check()
 
 
 @pytest.fixture
-def world(tmp_path: Path, rng: Random, duckdb_reader: DuckdbReader) -> World:
-    return World(tmp_path, rng, duckdb_reader)
+def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
+    return World(home, rng, duckdb_reader)
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:

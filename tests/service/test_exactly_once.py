@@ -170,11 +170,11 @@ def test_bad_rows_of_a_fenced_writer_harm_nobody(project: Project) -> None:
     old = stream.token
 
     class Overtaken(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
+        def readinto(self, into: memoryview, /) -> int:
             if stream.token == old:
                 stream.claim()
                 stream.write(0, [1])
-            return super().read(size)
+            return super().readinto(into)
 
     request = WriteRowsRequest(stream=stream.address, row_offset=0, access_token=old)
     sink = io.BytesIO()
@@ -191,10 +191,10 @@ def test_rows_of_a_writer_fenced_meanwhile_are_not_stored(project: Project) -> N
     old = stream.token
 
     class Overtaken(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
+        def readinto(self, into: memoryview, /) -> int:
             if stream.token == old:
                 stream.claim()
-            return super().read(size)
+            return super().readinto(into)
 
     sink = io.BytesIO()
     rows = pa.table({"id": [1]})

@@ -2,8 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from maxlake.protocol.enums import StreamState
 from maxlake.protocol.errors import ErrorCode, MaxlakeError
-from maxlake.service import expiry, write_sessions, write_streams
+from maxlake.protocol.messages.write import CommitRequest
+from maxlake.service import expiry, write_commits, write_sessions, write_streams
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -64,6 +66,26 @@ def test_streams_of_an_aborted_session_are_gone(project: Project) -> None:
         with pytest.raises(MaxlakeError) as caught:
             call(project, scene.target, address, ME)
         assert code(caught) is ErrorCode.NO_SUCH_OBJECT
+
+
+def test_a_committed_session_lists_the_streams_that_were_closed(project: Project) -> None:
+    """An open one, left out of the commit, never will be: nothing is to be done about it (drift.md B.13)."""
+    scene = Scene(project)
+    session = scene.session()
+    closed, opened = scene.stream(session, "closed"), scene.stream(session, "open")
+    scene.write(closed, [1])
+    scene.write(opened, [2])
+    scene.close(closed)
+
+    def states() -> list[tuple[str, StreamState]]:
+        streams = write_sessions.get(project, scene.target, session, ME).streams
+        return [(stream.stream_id, stream.status) for stream in streams]
+
+    assert states() == [("closed", StreamState.CLOSED), ("open", StreamState.OPEN)]
+    listed = CommitRequest(stream_ids=("closed",), stream_versions=(0,))
+    write_commits.commit(project, scene.target, session, listed, ME)
+    assert states() == [("closed", StreamState.CLOSED)]
+    assert scene.ids() == [1]
 
 
 def test_a_session_belongs_to_its_key(project: Project) -> None:

@@ -146,10 +146,10 @@ def test_a_change_during_an_upload_is_noticed(project: Project) -> None:
     address = scene.stream(scene.session())
 
     class Slow(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
+        def readinto(self, into: memoryview, /) -> int:
             if not self.tell():
                 assert scene.sql("ALTER TABLE t CHANGE COLUMN id RENAME TO number;").succeeded
-            return super().read(size)
+            return super().readinto(into)
 
     sink = io.BytesIO()
     table = pa.table({"id": [1]})

@@ -14,6 +14,8 @@ from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE
 from maxlake.server.process import Address, Settings, run
 from maxlake.service.service import ServiceSettings
 
+MEBIBYTE = 1024 * 1024
+
 _SNIPPET = """\
 {imports}from odps import ODPS
 
@@ -38,6 +40,7 @@ def serve(
     session_lifetime: float = limits.SESSION_LIFETIME,
     maintenance_interval: float = limits.MAINTENANCE_INTERVAL,
     snapshot_retention: float = limits.SNAPSHOT_RETENTION,
+    upload_memory: int = limits.UPLOAD_MEMORY // MEBIBYTE,
 ) -> None:
     """Serve the Storage API from a directory, until SIGTERM or Ctrl-C.
 
@@ -63,6 +66,8 @@ def serve(
         Seconds between two runs of maintenance; 0 for none.
     snapshot_retention
         Seconds for which a version can be read after another has replaced it.
+    upload_memory
+        Mebibytes that all uploads hold together; when they are spent, clients wait.
     """
     if not 0 <= port <= 65_535:
         sys.exit(f"maxlake serve: --port must be from 0 to 65535, not {port}")
@@ -76,11 +81,15 @@ def serve(
             sys.exit(
                 f"maxlake serve: --{option} must be from 0 to {limits.MAX_MAINTENANCE_TIME}, not {seconds}"
             )
+    if upload_memory * MEBIBYTE < limits.MIN_UPLOAD_MEMORY:
+        least = limits.MIN_UPLOAD_MEMORY // MEBIBYTE
+        sys.exit(f"maxlake serve: --upload-memory must be {least} or more, not {upload_memory}")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     service = ServiceSettings(
         session_lifetime=session_lifetime,
         maintenance_interval=maintenance_interval,
         snapshot_retention=snapshot_retention,
+        upload_memory=upload_memory * MEBIBYTE,
     )
     settings = Settings(root.absolute(), host, port, project, ready_file, database, service)
     try:

@@ -11,12 +11,13 @@ import struct
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Protocol
 
 import pyarrow as pa
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table as FlatTable
 
+from maxlake.lake.upload_memory import Allowance
 from maxlake.protocol import limits
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 
@@ -50,18 +51,35 @@ def _refusing_damage() -> Generator[None]:
         raise _error("an Arrow message has damaged metadata") from error
 
 
+class Source(Protocol):
+    """Where uploaded bytes come from."""
+
+    def readinto(self, into: memoryview, /) -> int | None:
+        """Fill ``into`` from its start; return how many bytes came, 0 at the end, None if none did yet."""
+        ...
+
+
 class CheckedStream:
-    """A file-like object that hands an IPC stream to pyarrow once each message has been checked."""
+    """A file-like object that hands an IPC stream to pyarrow once each message has been checked.
+
+    ``memory`` is asked for each message before it is received.
+    """
 
     closed = False
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Source, memory: Allowance) -> None:
         self._source = source
+        self._memory = memory
         self._pending: deque[memoryview] = deque()
         self._ended = False
         self._dictionaries: dict[int, int] = {}
         #: Bytes handed over so far.
         self.byte_count = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the dictionaries, which the decoder keeps for the batches to come."""
+        return sum(self._dictionaries.values())
 
     def read(self, size: int) -> memoryview:
         """Return up to ``size`` bytes; all of them if they do not cross into the next part of a message.
@@ -81,11 +99,11 @@ class CheckedStream:
 
     def is_empty(self) -> bool:
         """Tell, before anything was read, whether the source holds no byte."""
-        first = self._source.read(1)
+        first = self._upto(1)
         if not first:
             self._ended = True
             return True
-        self._pending.extend(map(memoryview, self._next_message(first)))
+        self._pending.extend(map(memoryview, self._next_message(bytes(first))))
         return False
 
     def readable(self) -> bool:
@@ -96,42 +114,44 @@ class CheckedStream:
         """Check that the decoder came to the end marker and nothing follows it."""
         if not self._ended or self._pending:
             raise _error("the Arrow stream goes on after its last batch")
-        if self._source.read(1):
+        if self._upto(1):
             raise _error("bytes follow the end of the Arrow stream")
 
-    def _next_message(self, first: bytes = b"") -> list[bytes]:
+    def _next_message(self, first: bytes = b"") -> list[bytes | memoryview]:
         """Return the parts of the next message: marker (not in the oldest form), length, metadata, body.
 
         ``first`` is what was read of it already.
         """
-        parts = [first + self._exactly(4 - len(first))]
+        parts: list[bytes | memoryview] = [first + self._exactly(4 - len(first))]
         if parts[0] == _CONTINUATION:
-            parts.append(self._exactly(4))
+            parts.append(bytes(self._exactly(4)))
         (length,) = struct.unpack("<i", parts[-1])
         if length == 0:
             self._ended = True
             return parts
         if not 0 < length <= limits.MAX_ARROW_METADATA:
             raise _error(f"an Arrow message claims {length} bytes of metadata")
-        metadata = self._exactly(length)
+        self._memory.begin(length)
+        metadata = bytes(self._exactly(length))
         with _refusing_damage():
             message = _Message(metadata)
+        self._memory.begin(message.body_length)
         body = self._exactly(message.body_length)
         with _refusing_damage():
             self._check(message, body)
-        return [*parts, metadata, body] if body else [*parts, metadata]
+        return [*parts, metadata, body] if len(body) else [*parts, metadata]
 
-    def _check(self, message: _Message, body: bytes) -> None:
+    def _check(self, message: _Message, body: memoryview) -> None:
         if message.kind == _SCHEMA:
             _check_schema(message.header)
         elif message.kind == _RECORD_BATCH:
-            _check_batch(message, message.header, body)
+            self._unfold(_check_batch(message, message.header, body), body)
         elif message.kind == _DICTIONARY_BATCH:
             self._check_dictionary(message, body)
         else:
             raise _error(f"an Arrow message is of kind {message.kind}, neither schema nor batch")
 
-    def _check_dictionary(self, message: _Message, body: bytes) -> None:
+    def _check_dictionary(self, message: _Message, body: memoryview) -> None:
         """Check a dictionary, and all those the decoder holds together."""
         number = _scalar(message.header, 4, number_types.Int64Flags)
         if _scalar(message.header, 8, number_types.Uint8Flags):
@@ -142,18 +162,35 @@ class CheckedStream:
         self._dictionaries[number] = _check_batch(message, data, body)
         if sum(self._dictionaries.values()) > limits.MAX_ARROW_MESSAGE:
             raise _too_large(f"the dictionaries are larger than {limits.MAX_ARROW_MESSAGE} bytes")
+        self._unfold(self._dictionaries[number], body)
 
-    def _exactly(self, size: int) -> bytes:
-        """Return the next ``size`` bytes; memory is taken for what came, not for what was announced."""
-        pieces: list[bytes] = []
-        missing = size
-        while missing:
-            piece = self._source.read(missing)
-            if not piece:
-                raise _error("the Arrow stream is truncated")
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+    def _unfold(self, size: int, body: memoryview) -> None:
+        """Ask for what the decoder allocates: nothing where the buffers are used as they lie in the body."""
+        if size > len(body):
+            self._memory.grow(size)
+
+    def _exactly(self, size: int) -> memoryview:
+        """Return the next ``size`` bytes."""
+        found = self._upto(size)
+        if len(found) < size:
+            raise _error("the Arrow stream is truncated")
+        return found
+
+    def _upto(self, size: int) -> memoryview:
+        """Return the next ``size`` bytes, fewer at the end of the source.
+
+        Pages of the buffer that are not written to are not there: memory is taken for what came, not for
+        what was announced.
+        """
+        into = memoryview(pa.allocate_buffer(size)).cast("B")
+        filled = 0
+        while filled < size:
+            count = self._source.readinto(into[filled:])
+            self._memory.wait_for_sender()
+            if count == 0:
+                break
+            filled += count or 0
+        return into[:filled]
 
 
 class _Message:
@@ -187,7 +224,7 @@ def _check_schema(schema: FlatTable) -> None:
         )
 
 
-def _check_batch(message: _Message, batch: FlatTable, body: bytes) -> int:
+def _check_batch(message: _Message, batch: FlatTable, body: memoryview) -> int:
     """Check where the buffers of a batch lie and what they grow to; return that, in bytes."""
     if message.compressed_the_old_way:
         raise _error("the batch is compressed as Arrow 0.17 tried it")
@@ -211,7 +248,7 @@ def _check_batch(message: _Message, batch: FlatTable, body: bytes) -> int:
     return size
 
 
-def _decompressed(body: bytes, start: int, length: int) -> int:
+def _decompressed(body: memoryview, start: int, length: int) -> int:
     """Return how long a compressed buffer says it is: first come the length, or -1, and then the bytes."""
     if length < 8:
         raise _error("a compressed buffer is shorter than its length field")
@@ -242,14 +279,14 @@ def _records(table: FlatTable, slot: int, form: str) -> Iterator[tuple[int, ...]
     yield from struct.iter_unpack(form, memoryview(table.Bytes)[start : start + size])
 
 
-def open_stream(source: BinaryIO) -> tuple[pa.RecordBatchReader, CheckedStream]:
+def open_stream(source: Source, memory: Allowance) -> tuple[pa.RecordBatchReader, CheckedStream]:
     """Open an uploaded IPC stream. Batches still have to be validated by :func:`validated`.
 
     No bytes at all are no rows: so documented clients send a writer that was finished without a batch.
     Raises BadRequestError: DATA_ERROR, or SCHEMA_MISMATCH for more columns than a table can have; a
-    ConnectionError of the source is passed on.
+    ConnectionError of the source is passed on, and what ``memory`` raises.
     """
-    stream = CheckedStream(source)
+    stream = CheckedStream(source, memory)
     if stream.is_empty():
         return pa.RecordBatchReader.from_batches(pa.schema([]), []), stream
     try:
@@ -312,3 +349,4 @@ def validated(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _error(f"an Arrow batch is damaged: {_shown(error)}") from error
         yield batch
+        del batch  # the next is received before the name is bound again

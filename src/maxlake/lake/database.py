@@ -34,7 +34,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from maxlake.lake.turns import Turns
-from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode
+from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode, InternalError
 
 #: A row of any query.
 AnyRow = Row[*tuple[Any, ...]]
@@ -50,6 +50,8 @@ MAX_IDENTIFIER = 63
 MAX_PARAMETERS = 500
 #: Connections to PostgreSQL a project may hold: one per worker thread is plenty.
 POOL_SIZE = 20
+#: What SQLite says when the file system fails it.
+_DISK_TROUBLE = ("disk I/O error", "disk is full", "unable to open database file", "readonly database")
 
 
 def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -121,7 +123,7 @@ def _busy(what: str) -> BusyError:
 
 @contextmanager
 def _typed_errors() -> Generator[None]:
-    """Raise what another moment or another program is to blame for as such; bugs and full disks stay."""
+    """Raise what another moment, another program or the disk is to blame for as such; bugs stay."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -137,6 +139,12 @@ def _typed_errors() -> Generator[None]:
         if isinstance(error.orig, sqlite3.OperationalError):
             if any(word in str(error.orig) for word in ("locked", "busy")):
                 raise _busy("the catalog is locked by another process") from error
+            if any(word in str(error.orig) for word in _DISK_TROUBLE):
+                raise InternalError(
+                    ErrorCode.INTERNAL_SERVER_ERROR,
+                    f"the server could not write its catalog ({error.orig}); "
+                    "once its disk works and has room, repeat the request",
+                ) from error
         elif error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
             raise _busy("the connection to the catalog failed") from error
         raise

@@ -6,13 +6,28 @@ Nothing in the catalog may name a file that has not been through :func:`publish`
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from maxlake.failpoints import Failpoint, reach
+from maxlake.protocol.errors import ErrorCode, InternalError
 
 #: Prefix of files nobody may read yet; what a crash leaves of them is collected.
 TEMPORARY_PREFIX = ".incomplete-"
+
+
+@contextmanager
+def typed_failures() -> Generator[None]:
+    """Raise InternalError for what the file system cannot do, before anything names the files concerned."""
+    try:
+        yield
+    except OSError as error:
+        raise InternalError(
+            ErrorCode.INTERNAL_SERVER_ERROR,
+            f"the server could not write files ({error.strerror or error}), so nothing of this was stored; "
+            "once its disk works and has room, repeat the request",
+        ) from error
 
 
 def temporary_path(final: Path) -> Path:
@@ -51,6 +66,7 @@ def _sync_directories(paths: Iterable[Path], within: Path) -> None:
         sync_directory(directory)
 
 
+@typed_failures()
 def publish(finals: Collection[Path], *, within: Path) -> None:
     """Give complete temporary files their final names, durable in the directories up to ``within``."""
     for final in finals:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Self
 
@@ -31,8 +32,9 @@ ROW_GROUP_ROWS = 131_072
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 #: Bytes one upload may hold back over all its files before the largest becomes a row group.
 BUFFERED_BYTES = 96 * 1024 * 1024
-#: Runs of fewer rows are joined, this many at a time, while they wait.
+#: Runs of fewer rows and bytes are joined, this many at a time, while they wait.
 SHORT_RUN_ROWS = 1024
+SHORT_RUN_BYTES = 256 * 1024
 SHORT_RUNS = 64
 #: Bytes each column of a waiting batch costs beside its values.
 ARRAY_BYTES = 768
@@ -46,6 +48,8 @@ COMPRESSION_LEVEL = 1
 #: 128 KiB lineitem takes a third longer to write and 3 % more bytes, and a preview of 500 columns, which
 #: reads them whole, three times as long.
 DICTIONARY_BYTES = 16 * 1024
+#: Row groups encoded at once: each keeps a core busy, and takes some megabytes for pages.
+_encoders = BoundedSemaphore(2 * (os.cpu_count() or 1))
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +117,8 @@ class PartWriter:
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add rows of the file's schema."""
-        if batch.num_rows < SHORT_RUN_ROWS:
+        size = _held_bytes(batch)
+        if batch.num_rows < SHORT_RUN_ROWS and size < SHORT_RUN_BYTES:
             self._short.append(batch)
             if len(self._short) == SHORT_RUNS:
                 self._join_short()
@@ -121,7 +126,7 @@ class PartWriter:
             self._join_short()
             self.buffered.append(batch)
         self.buffered_rows += batch.num_rows
-        self.buffered_bytes += _held_bytes(batch)
+        self.buffered_bytes += size
         if self.buffered_rows >= ROW_GROUP_ROWS or self.buffered_bytes >= ROW_GROUP_BYTES:
             self._write_full_groups()
 
@@ -150,9 +155,11 @@ class PartWriter:
             self._write(pa.Table.from_batches(self.buffered), ROW_GROUP_ROWS)
         self._hold([])
 
+    @durable.typed_failures()
     def _write(self, table: pa.Table, rows_per_group: int) -> None:
         if table.num_rows:
-            self._writer.write_table(table, row_group_size=rows_per_group)
+            with _encoders:
+                self._writer.write_table(table, row_group_size=rows_per_group)
             for start in range(0, table.num_rows, rows_per_group):
                 group = table.slice(start, rows_per_group)
                 self.groups.append((group.num_rows, group.nbytes - self._internal_bytes * group.num_rows))
@@ -162,11 +169,13 @@ class PartWriter:
         self.buffered_rows = sum(batch.num_rows for batch in batches)
         self.buffered_bytes = sum(map(_held_bytes, batches))
 
+    @durable.typed_failures()
     def end(self) -> None:
         """Write the rest and the footer."""
         self.flush()
         self._writer.close()
 
+    @durable.typed_failures()
     def part(self, path: str, target: Target) -> Part:
         """Return the finished file as a part."""
         fields = [field for field in self._schema if not is_internal(field)]
@@ -186,8 +195,9 @@ class PartWriter:
     def discard(self) -> None:
         """Remove the file, whatever state it is in."""
         if "_writer" in self.__dict__:
-            # What is thrown away need not be complete: on a full disk its end cannot be written.
-            with suppress(OSError, pa.ArrowException):
+            # What is thrown away need not be complete: on a full disk its end cannot be written, and after a
+            # write that failed PyArrow misses the footer, by a RuntimeError.
+            with suppress(OSError, pa.ArrowException, RuntimeError):
                 self._writer.close()
         durable.temporary_path(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
@@ -262,14 +272,39 @@ class Upload:
             if writer is None:
                 writer = self._writers[target] = self._open(target)
             writer.append(rows)
-        held = sum(writer.buffered_bytes for writer in self._writers.values())
-        if held <= BUFFERED_BYTES:
+        self._flush_to(BUFFERED_BYTES)
+
+    def _flush_to(self, most: int) -> None:
+        """Write row groups, the largest first, until the writers hold back no more than ``most`` bytes."""
+        held = self._buffered_bytes
+        if held <= most:
             return
         for writer in sorted(self._writers.values(), key=lambda writer: writer.buffered_bytes, reverse=True):
             held -= writer.buffered_bytes
             writer.flush()
-            if held <= BUFFERED_BYTES:
+            if held <= most:
                 return
+
+    @property
+    def _buffered_bytes(self) -> int:
+        return sum(writer.buffered_bytes for writer in self._writers.values())
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the rows that are not written yet."""
+        return self._gathered_bytes + self._buffered_bytes
+
+    def copied_bytes(self, batch: pa.RecordBatch) -> int:
+        """Return how much more memory :meth:`write` takes for ``batch``: rows are copied to their files."""
+        return batch.nbytes if self._router.copies else 0
+
+    def spill(self, most: int) -> int:
+        """Write row groups until no more than ``most`` bytes are held back; return how many were let go."""
+        held = self.held_bytes
+        if held > most:
+            self._distribute()
+            self._flush_to(most)
+        return held - self.held_bytes
 
     def _open(self, target: Target) -> PartWriter:
         self._partitions.add(target.key)

@@ -33,13 +33,18 @@ class Router:
         self._clustered_by = [table.columns.column(name).name for name in table.options.clustered_by]
         self._buckets = table.options.buckets or 0
 
+    @property
+    def copies(self) -> bool:
+        """Whether a batch may have rows of several targets."""
+        return bool(self._keys or self._clustered_by)
+
     def cut(self, batch: pa.RecordBatch) -> Iterator[tuple[Target, pa.RecordBatch]]:
         """Yield the runs of a batch; rows of a target keep their order.
 
         Several runs are copies each: a short one that waits for more must not hold the memory of the
         others. Raises ``InvalidArgument`` for partition values that cannot be.
         """
-        if not self._keys and not self._clustered_by:
+        if not self.copies:
             yield Target((), None), batch
             return
         if not batch.num_rows:

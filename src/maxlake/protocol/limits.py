@@ -79,11 +79,18 @@ MAX_BUCKETS = 4096
 MAX_PARTITIONS_PER_WRITE = 2000
 #: Files one TableWrite body may become, one a partition and bucket: any one partition of any table.
 MAX_FILES_PER_WRITE = MAX_BUCKETS
-#: Bytes of one upload received ahead of the thread that stores them: at most, and what it may always have.
+#: Bytes all uploads of a server process hold together: ten with full row-group buffers, and half of a small
+#: machine. The least that leaves every upload a useful share.
+UPLOAD_MEMORY = 1024 * 1024 * 1024
+MIN_UPLOAD_MEMORY = 64 * 1024 * 1024
+#: How long an upload waits for memory: less than the two minutes after which PyODPS gives up sending.
+UPLOAD_MEMORY_WAIT = 100
+#: How long one message may be received while others wait for its memory: less than they wait.
+UPLOAD_MEMORY_HOLD = 60
+#: Bytes of one upload received ahead of the thread that stores them.
 UPLOAD_QUEUE = 8 * 1024 * 1024
-UPLOAD_QUEUE_SHARE = 256 * 1024
-#: Bytes that all uploads together hold so, the shares apart.
-UPLOAD_QUEUES = 192 * 1024 * 1024
+#: How long the thread that stores an upload waits for bytes before it looks whether others need its memory.
+UPLOAD_PAUSE = 1
 #: How long an upload may send nothing: V2 writers keep one open while the user computes the next rows.
 UPLOAD_STALL = 15 * 60
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.

@@ -24,7 +24,7 @@ from maxlake.server.errors import stopping
 from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.row_response import send_rows
 from maxlake.server.storage_handlers import Answer, StorageCall
-from maxlake.server.upload import UploadBody, UploadMemory
+from maxlake.server.upload import UploadBody, UploadQueues
 from maxlake.server.workers import Stopped, Workers
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class StorageApi:
     def __init__(self, service: Service, workers: Workers) -> None:
         self._service = service
         self._workers = workers
-        self._upload_memory = UploadMemory()
+        self._upload_queues = UploadQueues(service.settings.upload_memory)
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
@@ -146,7 +146,7 @@ class StorageApi:
     ) -> None:
         exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
         async with self._workers.upload_place():
-            body = UploadBody(limits.MAX_UPLOAD_BODY, self._upload_memory)
+            body = UploadBody(limits.MAX_UPLOAD_BODY, self._upload_queues)
             pump = asyncio.create_task(body.pump(exchange))
             try:
                 answer = await self._workers.upload(

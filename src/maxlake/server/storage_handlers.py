@@ -6,7 +6,7 @@ They run in worker threads. Where a value may stand in body or query, the body i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -214,9 +214,8 @@ def close_write_stream(call: StorageCall) -> Answer:
 def write_rows(call: StorageCall, body: UploadBody) -> Answer:
     """TableWrite: one whole Arrow IPC stream, for a stream (wire.md §9.3) or as a block (wire.md §8.2)."""
     form = _form(call)
-    upload = cast("BinaryIO", body)
     if form is WriteForm.BLOCKS:
-        return blocks.write(call.project, call.target, _block_address(call), upload, call.principal)
+        return blocks.write(call.project, call.target, _block_address(call), body, call.principal)
     request = WriteRowsRequest(
         stream=_stream_address(call),
         count=call.parameters.unsigned("Count") or 0,
@@ -227,8 +226,8 @@ def write_rows(call: StorageCall, body: UploadBody) -> Answer:
         retry_id=call.retry_id,
     )
     if form is WriteForm.FLUSHES:
-        return streaming.write(call.project, call.target, request, upload)
-    return uploads.write(call.project, call.target, request, upload, call.principal)
+        return streaming.write(call.project, call.target, request, body)
+    return uploads.write(call.project, call.target, request, body, call.principal)
 
 
 def _block_address(call: StorageCall) -> BlockAddress:

@@ -1,9 +1,8 @@
-"""An upload as the service sees it: a blocking file, fed by the event loop through a bounded queue."""
+"""An upload as the service sees it: a source of bytes, fed by the event loop through a bounded queue."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 from collections import deque
 from threading import Condition, Lock
 
@@ -11,12 +10,17 @@ from maxlake.protocol import limits
 from maxlake.server.exchange import Exchange, stalled, too_large
 
 
-class UploadMemory:
-    """What all uploads of a server hold together. Thread-safe."""
+class UploadQueues:
+    """What all uploads of a server hold that is received and not yet read. Thread-safe.
 
-    def __init__(self, most: int = limits.UPLOAD_QUEUES, share: int = limits.UPLOAD_QUEUE_SHARE) -> None:
-        self._most = most
-        self._share = share
+    It is a quarter of ``memory``, what uploads may hold in all; of that in turn a quarter is theirs in equal
+    shares, so that none is starved.
+    """
+
+    def __init__(self, memory: int = limits.UPLOAD_MEMORY) -> None:
+        queues = memory // 4
+        self._share = queues // 4 // limits.MAX_CONCURRENT_UPLOADS
+        self._most = queues - queues // 4
         self._lock = Lock()
         self._held = 0
 
@@ -25,32 +29,33 @@ class UploadMemory:
         with self._lock:
             self._held += size
 
-    def allows(self, held: int) -> bool:
+    def allow(self, held: int) -> bool:
         """Tell whether an upload that holds ``held`` bytes may receive more."""
         return held <= self._share or self._held <= self._most
 
 
-class UploadBody(io.RawIOBase):
+class UploadBody:
     """The body of one request. Read it in one thread; ``pump`` fills it from the event loop.
 
-    ``read`` raises BodyCut when the client goes away, RequestTimeout when it sends nothing for ``stall``
+    ``readinto`` raises BodyCut when the client goes away, RequestTimeout when it sends nothing for ``stall``
     seconds, and RequestTooLarge when it sends more than ``limit`` bytes: the end of what came is never taken
-    for the end of the body. ``memory`` is shared with other uploads.
+    for the end of the body. ``queues`` is shared with other uploads.
     """
 
     def __init__(
         self,
         limit: int,
-        memory: UploadMemory,
+        queues: UploadQueues,
         *,
         queue: int = limits.UPLOAD_QUEUE,
         stall: float = limits.UPLOAD_STALL,
+        pause: float = limits.UPLOAD_PAUSE,
     ) -> None:
-        super().__init__()
         self._limit = limit
-        self._memory = memory
+        self._queues = queues
         self._queue = queue
         self._stall = stall
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._changed = Condition()
@@ -97,7 +102,7 @@ class UploadBody(io.RawIOBase):
             await self._room.wait()
 
     def fail(self, error: Exception) -> None:
-        """Let every further ``read`` raise ``error``; what was received but not read is dropped."""
+        """Let every further ``readinto`` raise ``error``; what was received but not read is dropped."""
         with self._changed:
             self._failure = self._failure or error
             self._pieces.clear()
@@ -106,40 +111,38 @@ class UploadBody(io.RawIOBase):
 
     def _hold(self, size: int) -> None:
         self._held += size
-        self._memory.add(size)
-        self._full = self._held > self._queue or not self._memory.allows(self._held)
+        self._queues.add(size)
+        self._full = self._held > self._queue or not self._queues.allow(self._held)
 
     # -- the reader's side --------------------------------------------------------------------------
 
-    def readable(self) -> bool:
-        """Tell that this file can be read."""
-        return True
+    def readinto(self, into: memoryview, /) -> int | None:
+        """Fill ``into`` from its start with bytes that are there; return how many, 0 at the end of the body.
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return exactly ``size`` bytes, fewer only at the end of the body; all that is left if negative."""
-        taken: list[memoryview] = []
-        missing = size
-        while missing and (piece := self._next(missing)):
-            taken.append(piece)
-            missing -= len(piece) if size >= 0 else 0
-        return b"".join(taken)
-
-    def _next(self, most: int) -> memoryview | None:
-        """Wait for bytes, take up to ``most`` of them (all of a piece if negative); None at the end."""
+        None if nothing came for ``pause`` seconds: ask again.
+        """
         with self._changed:
-            while not self._pieces and not self._ended and self._failure is None:
-                self._changed.wait()
+            if not self._pieces and not self._ended and self._failure is None:
+                self._changed.wait(self._pause)
             if self._failure is not None:
                 raise self._failure
             if not self._pieces:
-                return None
-            piece = self._pieces.popleft()
-            if 0 <= most < len(piece):
-                self._pieces.appendleft(piece[most:])
-                piece = piece[:most]
+                return 0 if self._ended else None
             was_full = self._full
-            self._hold(-len(piece))
+            filled = self._move(into)
+            self._hold(-filled)
             freed = was_full and not self._full
         if freed:
             self._loop.call_soon_threadsafe(self._room.set)
-        return piece
+        return filled
+
+    def _move(self, into: memoryview) -> int:
+        filled = 0
+        while self._pieces and filled < len(into):
+            piece = self._pieces.popleft()
+            if len(piece) > len(into) - filled:
+                piece, rest = piece[: len(into) - filled], piece[len(into) - filled :]
+                self._pieces.appendleft(rest)
+            into[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled

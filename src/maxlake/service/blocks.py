@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select
 
 from maxlake.failpoints import Failpoint, reach
+from maxlake.lake.arrow_input import Source
 from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part
 from maxlake.protocol import columns
@@ -106,7 +106,7 @@ def reserve(project: Project, target: TableTarget, address: StreamAddress, princ
 
 
 def write(
-    project: Project, target: TableTarget, address: BlockAddress, body: BinaryIO, principal: str
+    project: Project, target: TableTarget, address: BlockAddress, body: Source, principal: str
 ) -> WriteRowsResponse:
     """Store one attempt at a block durably; a repeated one is answered as the first time, and not stored.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from maxlake.lake.lake import Lake
 from maxlake.lake.tables import Table
+from maxlake.lake.upload_memory import UploadMemory
 from maxlake.protocol import limits
 from maxlake.protocol.errors import DeniedError, ErrorCode
 from maxlake.service.group_commit import GroupCommit
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """What an operator may change. Times in seconds; ``maintenance_interval`` 0 is never."""
+    """What an operator may change. Times in seconds, sizes in bytes; ``maintenance_interval`` 0 is never."""
 
     session_lifetime: float = limits.SESSION_LIFETIME
     refresh_grace: float = limits.REFRESH_GRACE
     snapshot_retention: float = limits.SNAPSHOT_RETENTION
     orphan_age: float = limits.ORPHAN_AGE
     maintenance_interval: float = limits.MAINTENANCE_INTERVAL
+    upload_memory: int = limits.UPLOAD_MEMORY
 
 
 #: Where flushes of all tables without a primary key go; no table has this id.
@@ -65,6 +67,7 @@ class Project:
     created_at: datetime
     lake: Lake
     settings: ServiceSettings
+    upload_memory: UploadMemory
     plans: PlanCache = field(default_factory=PlanCache)
     sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
     _flushes: dict[int, GroupCommit[Flush, FlushOutcome]] = field(

@@ -10,6 +10,7 @@ from pathlib import Path
 from maxlake.lake import durable
 from maxlake.lake.database import MAX_IDENTIFIER, Database
 from maxlake.lake.lake import Lake
+from maxlake.lake.upload_memory import UploadMemory
 from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.protocol.names import check_name
 from maxlake.service import store
@@ -40,7 +41,8 @@ class Service:
     def __init__(self, root: Path, database_url: str | None, settings: ServiceSettings) -> None:
         self._root = root
         self._database_url = database_url
-        self._settings = settings
+        self.settings = settings
+        self._upload_memory = UploadMemory(settings.upload_memory)
         self._projects: dict[str, Project] = {}
         self._lock = threading.Lock()
 
@@ -115,7 +117,8 @@ class Service:
             owner=OWNER,
             created_at=datetime.fromtimestamp(directory.stat().st_ctime, UTC),
             lake=Lake.open(database, directory / DATA_DIRECTORY),
-            settings=self._settings,
+            settings=self.settings,
+            upload_memory=self._upload_memory,
         )
 
     def close(self) -> None:

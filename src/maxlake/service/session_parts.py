@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 from maxlake.lake.parts import Part
 from maxlake.protocol.messages.write import StreamAddress
 from maxlake.service import store
+
+_log = logging.getLogger(__name__)
 
 
 def add(connection: Connection, address: StreamAddress, parts: Sequence[Part]) -> None:
@@ -78,6 +81,10 @@ def drop_session(connection: Connection, session_id: str) -> None:
 
 
 def remove_files(data: Path, table_path: PurePosixPath, parts: Sequence[Part]) -> None:
-    """Remove files no row names any more."""
+    """Remove files no row names any more; maintenance collects what cannot be removed now."""
     for part in parts:
-        (data / table_path / part.path).unlink(missing_ok=True)
+        path = data / table_path / part.path
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("left behind, to be collected: %s: %s", path, error)

@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, insert, select
 
 from maxlake.failpoints import Failpoint, reach
 from maxlake.lake import commits, snapshots, tables, upserts
+from maxlake.lake.arrow_input import Source
 from maxlake.lake.parts import Part
 from maxlake.lake.tables import Table
 from maxlake.protocol.enums import StreamState, WriteSessionState
@@ -141,7 +142,7 @@ def get_stream(project: Project, target: TableTarget, address: StreamAddress) ->
     )
 
 
-def write(project: Project, target: TableTarget, request: WriteRowsRequest, body: BinaryIO) -> FlushResponse:
+def write(project: Project, target: TableTarget, request: WriteRowsRequest, body: Source) -> FlushResponse:
     """Store the rows of one Arrow IPC stream and make them visible.
 
     An upload repeated under the same retry id is answered as the first time, for a day, as long as not too

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from maxlake.lake.arrow_input import validated
 from maxlake.lake.parts import storage_schema
 from maxlake.lake.tables import Table
+from maxlake.lake.upload_memory import Allowance
 from maxlake.lake.upserts import staged_schema
 from maxlake.protocol.columns import OPERATION_COLUMN, Column
 from maxlake.protocol.enums import Operation
@@ -25,34 +26,46 @@ from maxlake.service.write_sessions import WriteSession, check_rows_have_partiti
 _WIDEST_PLAIN_VALUE = 16
 
 
-def stored_batches(session: WriteSession, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def stored_batches(
+    session: WriteSession, reader: pa.RecordBatchReader, memory: Allowance
+) -> Iterator[pa.RecordBatch]:
     """Yield uploaded batches as the table stores them: columns matched by name, missing ones by default.
 
-    The default of a column that declares none is null.
+    The default of a column that declares none is null. ``memory`` is asked for what is copied.
     """
     table = session.table
     uploaded = _positions(table, reader.schema)
     if uploaded:
         check_rows_have_partition(session, uploaded.keys())
     schema = stored_schema(table)
-    data_columns = [(column, False) for column in table.columns.columns]
-    partition_columns = [(column, True) for column in table.columns.partition_columns]
     for batch in map(months_as_int32, validated(reader)):
         check_rows_have_partition(session, uploaded.keys())
-        arrays: list[pa.Array] = []
-        size = 0
-        operations = _operations(table, batch, uploaded.get(OPERATION_COLUMN))
-        for column, partition in (*data_columns, *partition_columns):
-            position = uploaded.get(column.name.lower())
-            array = _stored_array(session, batch, position, column, partition=partition)
-            _check_not_null(session, array, column, operations)
-            size += array.nbytes
-            _check_batch_size(size, table)
-            arrays.append(array)
-        if operations is not None:
-            arrays.append(operations)
-        if batch.num_rows:
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        stored = pa.RecordBatch.from_arrays(_stored_arrays(session, batch, uploaded, memory), schema=schema)
+        del batch  # the next is received before the name is bound again
+        if stored.num_rows:
+            yield stored
+        del stored
+
+
+def _stored_arrays(
+    session: WriteSession, batch: pa.RecordBatch, uploaded: dict[str, int], memory: Allowance
+) -> list[pa.Array]:
+    table = session.table
+    data_columns = [(column, False) for column in table.columns.columns]
+    partition_columns = [(column, True) for column in table.columns.partition_columns]
+    arrays: list[pa.Array] = []
+    size = 0
+    operations = _operations(table, batch, uploaded.get(OPERATION_COLUMN))
+    for column, partition in (*data_columns, *partition_columns):
+        position = uploaded.get(column.name.lower())
+        array = _stored_array(session, batch, position, column, memory, partition=partition)
+        _check_not_null(session, array, column, operations)
+        size += array.nbytes
+        _check_batch_size(size, table)
+        arrays.append(array)
+    if operations is not None:
+        arrays.append(operations)
+    return arrays
 
 
 def stored_schema(table: Table) -> pa.Schema:
@@ -129,12 +142,18 @@ def _positions(table: Table, schema: pa.Schema) -> dict[str, int]:
 
 
 def _stored_array(
-    session: WriteSession, batch: pa.RecordBatch, position: int | None, column: Column, *, partition: bool
+    session: WriteSession,
+    batch: pa.RecordBatch,
+    position: int | None,
+    column: Column,
+    memory: Allowance,
+    *,
+    partition: bool,
 ) -> pa.Array:
     fixed = session.partition.get(column.name) if partition else None
     where = f"{session.table.full_name}, column {column.name}"
     if position is not None:
-        array = to_storage(batch.column(position), column.type, where=where)
+        array = to_storage(batch.column(position), column.type, where=where, reserve=memory.grow)
         if fixed is not None and any(str(value) != fixed for value in array.unique().to_pylist()):
             raise BadRequestError(
                 ErrorCode.DATA_ERROR,
@@ -143,15 +162,17 @@ def _stored_array(
             )
     elif fixed is not None:
         value = pa.scalar(fixed).cast(storage_type(column.type))
-        array = _repeated(value, len(fixed.encode()), batch.num_rows, session.table)
+        array = _repeated(value, len(fixed.encode()), batch.num_rows, session.table, memory)
     elif column.default is not None:
         value = default_scalar(column.default, column.type)
-        array = _repeated(value, len(column.default.encode()), batch.num_rows, session.table)
+        array = _repeated(value, len(column.default.encode()), batch.num_rows, session.table, memory)
     else:
-        array = to_storage(pa.nulls(batch.num_rows), column.type, where=where)
+        array = to_storage(pa.nulls(batch.num_rows), column.type, where=where, reserve=memory.grow)
     return array
 
 
-def _repeated(value: pa.Scalar, text_size: int, count: int, table: Table) -> pa.Array:
-    _check_batch_size(count * (text_size + _WIDEST_PLAIN_VALUE), table)
+def _repeated(value: pa.Scalar, text_size: int, count: int, table: Table, memory: Allowance) -> pa.Array:
+    size = count * (text_size + _WIDEST_PLAIN_VALUE)
+    _check_batch_size(size, table)
+    memory.grow(size)
     return pa.repeat(value, count)

@@ -7,16 +7,16 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection, insert, select
 
 from maxlake.failpoints import Failpoint, reach
-from maxlake.lake.arrow_input import open_stream, validated
+from maxlake.lake.arrow_input import Source, open_stream, validated
 from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part, Upload
+from maxlake.lake.upload_memory import Allowance
 from maxlake.protocol.enums import StreamState
 from maxlake.protocol.errors import BadRequestError, MaxlakeError, invalid_argument
 from maxlake.protocol.limits import MAX_INT64, MAX_REQUEST_TOKEN
@@ -56,7 +56,7 @@ def _errors_without_rows() -> Generator[None]:
 
 
 def write(
-    project: Project, target: TableTarget, request: WriteRowsRequest, body: BinaryIO, principal: str
+    project: Project, target: TableTarget, request: WriteRowsRequest, body: Source, principal: str
 ) -> WriteRowsResponse:
     """Store the rows of one Arrow IPC stream durably and append them to the stream.
 
@@ -71,7 +71,7 @@ def write(
         session = load_writable(connection, target, address.session_id, principal)
         stream, answered = _stream(connection, session, request)
     if answered and request.row_offset is not None:
-        check_repeated(answered, _row_count(body), request)
+        check_repeated(answered, _row_count(project, body), request)
         return answered
     if answered:
         discard_body(body)
@@ -115,17 +115,23 @@ def _check_schema(session: WriteSession, stream: AnyRow, request: WriteRowsReque
 
 
 @_errors_without_rows()
-def _row_count(body: BinaryIO) -> int:
+def _row_count(project: Project, body: Source) -> int:
     """Read a repeated body to its end; return how many rows it has."""
-    reader, checked = open_stream(body)
-    count = sum(batch.num_rows for batch in validated(reader))
-    checked.finish()
+    count = 0
+    with Allowance(project.upload_memory, lambda _: 0) as memory:
+        reader, checked = open_stream(body, memory)
+        for batch in validated(reader):
+            count += batch.num_rows
+            del batch
+            memory.settle(checked.held_bytes)
+        checked.finish()
     return count
 
 
-def discard_body(body: BinaryIO) -> None:
+def discard_body(body: Source) -> None:
     """Read a repeated body to its end: a success before that looks like a cut to a client still sending."""
-    while body.read(_DISCARDED_PIECE):
+    piece = memoryview(bytearray(_DISCARDED_PIECE))
+    while body.readinto(piece) != 0:
         pass
 
 
@@ -144,13 +150,19 @@ class StoredRows:
 
 
 @_errors_without_rows()
-def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: BinaryIO) -> StoredRows:
+def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: Source) -> StoredRows:
     """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing."""
     name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
-    with Upload(project.lake.data, session.table, name, stored_schema(session.table)) as upload:
-        reader, checked = open_stream(body)
-        for batch in stored_batches(session, reader):
+    with (
+        Upload(project.lake.data, session.table, name, stored_schema(session.table)) as upload,
+        Allowance(project.upload_memory, upload.spill) as memory,
+    ):
+        reader, checked = open_stream(body, memory)
+        for batch in stored_batches(session, reader, memory):
+            memory.grow(upload.copied_bytes(batch))
             upload.write(batch)
+            del batch  # the next is received before the name is bound again
+            memory.settle(upload.held_bytes + checked.held_bytes)
         checked.finish()
         parts = upload.finish()
     return StoredRows(upload, parts, checked.byte_count)

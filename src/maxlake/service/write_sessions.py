@@ -212,16 +212,17 @@ def check_not_expired(session: WriteSession) -> None:
 
 
 def get(project: Project, target: TableTarget, session_id: str, principal: str) -> GetWriteSessionResponse:
-    """List the streams of a session, in order of creation."""
+    """List the streams of a session by age, only the closed ones once it is committed (drift.md B.13)."""
     with project.lake.database.read() as connection:
-        load_unaborted(connection, target, session_id, principal)
+        session = load_unaborted(connection, target, session_id, principal)
+        listed = store.stream.c.session_id == session_id
+        if session.state is WriteSessionState.COMMITTED:
+            listed &= store.stream.c.state == StreamState.CLOSED
         return GetWriteSessionResponse(
             streams=tuple(
                 StreamInfo(stream_id=row.stream_id, stream_version=row.version, status=StreamState(row.state))
                 for row in connection.execute(
-                    select(store.stream)
-                    .where(store.stream.c.session_id == session_id)
-                    .order_by(store.stream.c.position)
+                    select(store.stream).where(listed).order_by(store.stream.c.position)
                 )
             )
         )

@@ -40,6 +40,7 @@ def flush(w: World) -> None:
         return
     if earlier:
         assert answer == earlier
+        w.check_table()
         return
     assert answer.record_count == len(rows)
     assert int(answer.staging_id) > w.staging or not rows
@@ -51,14 +52,23 @@ def flush(w: World) -> None:
 
 
 def flush_together(w: World) -> None:
-    """Streamed uploads at once, each to a partition of its own."""
+    """Streamed uploads at once, each to a partition of its own, some of them sent again meanwhile."""
     keys = [(pt, hr) for pt in PARTS["pt"] for hr in PARTS["hr"]]
     batches = [w.new_rows(dict(zip(KEYS, key, strict=True)), 2) for key in keys]
     bodies = [ipc(w.random, arrow(w.random, rows, {}, w.table.columns)) for rows in batches]
     address = StreamAddress(session_id="default", stream_id="x", stream_version=1)
-    request = WriteRowsRequest(stream=address)
-    with ThreadPoolExecutor(len(keys)) as pool:
-        list(pool.map(lambda data: streaming.write(w.project, w.target, request, Body(data)), bodies))
+    w.groups += 1
+    sent = [
+        (WriteRowsRequest(stream=address, retry_id=f"group {w.groups}, {number}"), body)
+        for number, body in enumerate(bodies)
+    ]
+    sent += w.random.choices(sent, k=w.random.randint(2, 5))
+    with ThreadPoolExecutor(len(sent)) as pool:
+        answers = list(
+            pool.map(lambda each: streaming.write(w.project, w.target, each[0], Body(each[1])), sent)
+        )
+    first = dict(zip(bodies, answers, strict=False))
+    assert [answer.staging_id for answer in answers] == [first[body].staging_id for _, body in sent]
     for rows in batches:
         w.table.add(rows)
     w.check_table()
@@ -106,7 +116,7 @@ WEIGHTS: dict[Step, float] = {
     block_steps.write: 14,
     block_steps.commit: 5,
     flush: 6,
-    flush_together: 0.7,
+    flush_together: 1.5,
     table_steps.restart: 1,
     table_steps.expire: 1,
     table_steps.maintain: 1,

@@ -25,13 +25,13 @@ class Body(io.BytesIO):
         self._meanwhile: Callable[[], None] | None = meanwhile
         self._cut = cut
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def readinto(self, into: memoryview, /) -> int:
         meanwhile, self._meanwhile = self._meanwhile, None
         if meanwhile:
             meanwhile()
         if self._cut and self.tell():
             raise ConnectionResetError("the client has gone")
-        return super().read(min(size or 64, 64) if self._cut else size)
+        return super().readinto(into[:64] if self._cut else into)
 
 
 @dataclass(frozen=True)

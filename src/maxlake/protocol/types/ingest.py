@@ -27,7 +27,7 @@ from maxlake.protocol.types.model import (
     walk,
 )
 from maxlake.protocol.types.nested import make_list, make_map, make_struct
-from maxlake.protocol.types.place import Place, refuse_where
+from maxlake.protocol.types.place import Place, refuse_where, unbounded
 from maxlake.protocol.types.storage import storage_type
 
 _MAX_ITEMS = 2**31 - 1
@@ -57,16 +57,23 @@ _BY_KIND: dict[Kind, _Converter] = {
 }
 
 
-def to_storage(array: pa.Array | pa.ChunkedArray, t: OdpsType, *, where: str) -> pa.Array:
+def to_storage(
+    array: pa.Array | pa.ChunkedArray,
+    t: OdpsType,
+    *,
+    where: str,
+    reserve: Callable[[int], None] = unbounded,
+) -> pa.Array:
     """Cast an uploaded column to the type at rest (``storage_type(t)``); what fits already is not copied.
 
-    ``array`` must be valid (``validate(full=True)``); ``where`` names the column in errors. Raises
+    ``array`` must be valid (``validate(full=True)``); ``where`` names the column in errors; ``reserve`` is
+    told how many bytes a copy takes before it is made, and may raise. Raises
     BadRequestError SCHEMA_MISMATCH if the Arrow type cannot stand for ``t`` or text is longer than
     declared, DATA_ERROR if a value would be lost or changed; the error names the row, from 0.
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    return _convert(array, t, Place(where))
+    return _convert(array, t, Place(where, reserve))
 
 
 def months_as_int32(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -115,17 +122,20 @@ def _convert(array: pa.Array, t: OdpsType, place: Place) -> pa.Array:
     if pat.is_null(array.type):
         _check_expansion(len(array) * _WIDEST * sum(1 for _ in walk(t)), place)
         return pa.nulls(len(array), storage_type(t))
+    if not (t.children() or array.type == storage_type(t)):
+        _check_expansion(max(array.nbytes, len(array) * _WIDEST), place)
     convert = _BY_KIND[t.kind] if isinstance(t, Simple) else _BY_TYPE[type(t)]
     return convert(array, t, place)
 
 
 def _check_expansion(size: int, place: Place) -> None:
-    """Refuse what is small on the wire and huge in memory."""
+    """Ask for the memory of a copy; refuse what is small on the wire and huge there."""
     if size > MAX_ARROW_MESSAGE:
         raise place.bad(
             None,
             f"a batch of this column unfolds to more than {MAX_ARROW_MESSAGE} bytes; send smaller batches",
         )
+    place.reserve(size)
 
 
 def _plain(array: pa.Array, t: OdpsType, place: Place) -> pa.Array:

@@ -19,16 +19,24 @@ def _same(index: int) -> int:
     return index
 
 
+def unbounded(size: int) -> None:
+    """Let whoever asks take memory."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """A column, or a path into one, and how positions there map to rows of the upload (from 0)."""
+    """A column, or a path into one, and how positions there map to rows of the upload (from 0).
+
+    ``reserve`` is told how many bytes values there will take, before they are made.
+    """
 
     path: str
+    reserve: Callable[[int], None] = unbounded
     row: Callable[[int], int] = _same
 
     def member(self, name: str) -> Place:
         """The struct member ``name``: row for row."""
-        return Place(f"{self.path}.{name}", self.row)
+        return Place(f"{self.path}.{name}", self.reserve, self.row)
 
     def items(self, name: str, ends: pa.Array) -> Place:
         """The items of lists whose last items are before the positions ``ends``."""
@@ -37,7 +45,7 @@ class Place:
             lists_before = pc.sum(pc.less_equal(ends, index)).as_py()
             return self.row(lists_before)
 
-        return Place(f"{self.path}.{name}", row)
+        return Place(f"{self.path}.{name}", self.reserve, row)
 
     def mismatch(self, dtype: pa.DataType, t: OdpsType, hint: str) -> BadRequestError:
         """The error for a whole Arrow type that does not go into ``t``."""
