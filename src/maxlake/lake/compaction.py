@@ -91,7 +91,8 @@ def find_merges(connection: Connection, table: Table) -> list[Merge]:
     listed.sort(key=lambda entry: (entry.key, -1 if entry.file.bucket is None else entry.file.bucket))
     sizes = _mergeable(connection, table)
     if table.options.clustered_by:  # those without a bucket are another program's
-        sizes = {entry.file_id: sizes[entry.file_id] for entry in listed if entry.file.bucket is not None}
+        ours = {entry.file_id for entry in listed if entry.file.bucket is not None}
+        sizes = {file_id: size for file_id, size in sizes.items() if file_id in ours}
     return [
         Merge(table, sources, sum(sizes[entry.file_id] for entry in sources))
         for group in _neighbours(listed, sizes)
@@ -103,7 +104,8 @@ def _neighbours(listed: Sequence[ListedFile], sizes: dict[int, int]) -> Iterator
     """Yield the files of a partition and bucket that may be merged, large ones left out."""
 
     def place(entry: ListedFile) -> tuple[object, ...]:
-        return entry.key, entry.file.bucket, _left_bytes(entry, sizes) < SMALL_BYTES
+        small = entry.file_id in sizes and _left_bytes(entry, sizes) < SMALL_BYTES
+        return entry.key, entry.file.bucket, small
 
     for (_, _, small), group in groupby(listed, key=place):
         if small:
@@ -122,7 +124,7 @@ def _runs(files: Sequence[ListedFile], sizes: dict[int, int]) -> Iterator[tuple[
 
 def _left_bytes(entry: ListedFile, sizes: dict[int, int]) -> int:
     """Return how much of a file's stored bytes are those of rows it still has."""
-    size, left = sizes.get(entry.file_id, SMALL_BYTES), entry.file.record_count
+    size, left = sizes[entry.file_id], entry.file.record_count
     return size if entry.file.deletes is None else size * left // (left + entry.file.deletes.count)
 
 
