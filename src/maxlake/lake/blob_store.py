@@ -1,0 +1,259 @@
+"""Blobs at rest: small ones in packs, large ones a file each, durable before anybody knows of them.
+
+Files are named ``blobs/<yyyymm>/<session>/<stream>-<n>.pack``; that name without the suffix is an *object*.
+A file needs no temporary name: nothing lists the directory to find blobs, only references lead to them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import google_crc32c
+
+from maxlake.failpoints import BlobPoint, reach
+from maxlake.lake import durable
+from maxlake.protocol.blob_references import BlobLocation
+from maxlake.protocol.errors import DamageError, ErrorCode
+from maxlake.protocol.limits import (
+    BLOB_PIECE,
+    MAX_IDLE_PACKS,
+    MAX_PACKED_BLOB,
+    PACK_BYTES,
+    PACK_IDLE_TIME,
+)
+
+SUFFIX = ".pack"
+
+_log = logging.getLogger(__name__)
+
+
+class _ObjectFile:
+    """A file being written, by one thread at a time. ``size`` is where the next blob goes."""
+
+    def __init__(self, root: Path, object_name: str) -> None:
+        self.object_name = object_name
+        self.size = 0
+        self.used_at = time.monotonic()
+        self._path = root / f"{object_name}{SUFFIX}"
+        durable.make_directory(self._path.parent, within=root)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self._named = False
+
+    def append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.write(self._descriptor, view)
+            view = view[written:]
+            self.size += written
+
+    def sync(self) -> None:
+        reach(BlobPoint.BEFORE_BLOB_SYNC)
+        os.fsync(self._descriptor)
+        if not self._named:
+            durable.sync_directory(self._path.parent)
+            self._named = True
+        reach(BlobPoint.AFTER_BLOB_SYNC)
+        self.used_at = time.monotonic()
+
+    def cut(self, size: int) -> None:
+        """Forget what follows ``size``."""
+        os.ftruncate(self._descriptor, size)
+        os.lseek(self._descriptor, size, os.SEEK_SET)
+        self.size = size
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def discard(self) -> None:
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+
+class BlobUpload:
+    """Stores the blobs of one request; :meth:`finish` makes all of them durable at once.
+
+    A context manager: without ``finish`` nothing is left of them.
+    """
+
+    def __init__(self, store: BlobStore, session_id: str, stream_id: str) -> None:
+        self._store = store
+        self._key = (session_id, stream_id)
+        self._pack: _ObjectFile | None = None
+        self._pack_start = 0
+        self._full: list[_ObjectFile] = []
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            self._discard()
+        elif self._pack is not None:
+            self._store.give_back(self._key, self._pack)
+
+    def store(self, pieces: Iterable[bytes]) -> BlobLocation:
+        """Store one blob that comes in pieces; only small ones are ever held whole."""
+        small: list[bytes] = []
+        size = crc = 0
+        large: _ObjectFile | None = None
+        for piece in pieces:
+            size += len(piece)
+            crc = google_crc32c.extend(crc, piece)
+            if large is None:
+                small.append(piece)
+                if size >= MAX_PACKED_BLOB:
+                    large = self._store.create(self._key)
+                    self._full.append(large)
+                    large.append(b"".join(small))
+                    small.clear()
+            else:
+                large.append(piece)
+        if large is not None:
+            return BlobLocation(large.object_name, 0, size, crc)
+        pack = self._open_pack()
+        offset = pack.size
+        pack.append(b"".join(small))
+        return BlobLocation(pack.object_name, offset, size, crc)
+
+    def read(self, blob: BlobLocation) -> Iterator[bytes]:
+        """Yield one of these blobs again."""
+        return self._store.read(blob)
+
+    def _open_pack(self) -> _ObjectFile:
+        if self._pack is not None and self._pack.size >= PACK_BYTES and self._pack_start == 0:
+            self._full.append(self._pack)
+            self._pack = None
+        if self._pack is None:
+            self._pack = self._store.take(self._key)
+            self._pack_start = self._pack.size
+        return self._pack
+
+    def finish(self) -> None:
+        """Make every blob durable."""
+        for file in self._full:
+            file.sync()
+            file.close()
+        self._full.clear()
+        if self._pack is not None:
+            self._pack.sync()
+        self._finished = True
+
+    def _discard(self) -> None:
+        for file in self._full:
+            file.discard()
+        if self._pack is None:
+            return
+        if self._pack_start == 0:
+            self._pack.discard()
+            return
+        try:
+            self._pack.cut(self._pack_start)
+        except OSError:  # what follows the last blob is in nobody's way, but nothing more goes there
+            _log.exception("a pack could not be cut back")
+            self._pack.close()
+        else:
+            self._store.give_back(self._key, self._pack)
+
+
+class BlobStore:
+    """The blobs of one project. Thread-safe; several processes may write, each its own files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._idle: OrderedDict[tuple[str, str], _ObjectFile] = OrderedDict()
+        self._lock = Lock()
+
+    def upload(self, session_id: str, stream_id: str) -> BlobUpload:
+        """Begin to store the blobs of one request; both ids can be part of file names."""
+        return BlobUpload(self, session_id, stream_id)
+
+    def create(self, key: tuple[str, str]) -> _ObjectFile:
+        """Return a new file for a session's stream."""
+        session_id, stream_id = key
+        month = f"{datetime.now(UTC):%Y%m}"
+        return _ObjectFile(self.root, f"{month}/{session_id}/{stream_id}-{secrets.token_hex(6)}")
+
+    def take(self, key: tuple[str, str]) -> _ObjectFile:
+        """Return a pack for the next blobs of a session's stream, which nobody else writes to meanwhile."""
+        with self._lock:
+            pack = self._idle.pop(key, None)
+        if pack is not None and time.monotonic() - pack.used_at < PACK_IDLE_TIME:
+            return pack
+        if pack is not None:
+            pack.close()
+        return self.create(key)
+
+    def give_back(self, key: tuple[str, str], pack: _ObjectFile) -> None:
+        """Keep a pack for the next blobs, or close it if it is full or there are many."""
+        closed = pack
+        with self._lock:
+            if pack.size < PACK_BYTES and key not in self._idle:
+                self._idle[key] = pack
+                if len(self._idle) <= MAX_IDLE_PACKS:
+                    return
+                _, closed = self._idle.popitem(last=False)
+        closed.close()
+
+    def close(self) -> None:
+        """Close every file."""
+        with self._lock:
+            while self._idle:
+                self._idle.popitem()[1].close()
+
+    def path(self, object_name: str) -> Path:
+        """Return the file of an object."""
+        return self.root / f"{object_name}{SUFFIX}"
+
+    def has(self, object_name: str) -> bool:
+        """Tell whether the file of an object is there."""
+        return self.path(object_name).is_file()
+
+    def touch(self, object_name: str) -> bool:
+        """Keep an object for another while: rows are about to refer to it. False if it is gone."""
+        with suppress(FileNotFoundError):
+            os.utime(self.path(object_name))
+            return True
+        return False
+
+    def read(self, blob: BlobLocation) -> Iterator[bytes]:
+        """Yield a blob in pieces, the last one only after its checksum was found right.
+
+        Raises DamageError if the file is missing or short, or the blob is not what was stored.
+        """
+        left, crc = blob.length, 0
+        try:
+            with self.path(blob.object_name).open("rb", buffering=0) as file:
+                file.seek(blob.offset)
+                while left:
+                    piece = file.read(min(left, BLOB_PIECE))
+                    if not piece:
+                        raise _damage(blob, f"{left} of its {blob.length} bytes are missing")
+                    left -= len(piece)
+                    crc = google_crc32c.extend(crc, piece)
+                    if not left and crc != blob.crc32c:
+                        raise _damage(blob, "its checksum is wrong")
+                    yield piece
+        except FileNotFoundError as error:
+            raise _damage(blob, "its file is missing") from error
+
+
+def _damage(blob: BlobLocation, problem: str) -> DamageError:
+    return DamageError(
+        ErrorCode.INTERNAL_SERVER_ERROR,
+        f"a stored blob is damaged: {problem}",
+        where=f"object {blob.object_name} at {blob.offset}",
+    )
