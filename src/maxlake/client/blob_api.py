@@ -68,8 +68,7 @@ class BlobApi(ConnectedClient):
         writer = UploadWriter(lambda: self._upload(request))
         try:
             for item in items:
-                values = item.partition_values or batch.partition_values or []
-                item.write_frame(writer.write, values, item.column_index or column_index)
+                item.or_default(partition_values or [], column_index).write_frame_to(writer)
             response = writer.complete(parsers.written_blobs)
         finally:
             writer.close()

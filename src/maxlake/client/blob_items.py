@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -35,6 +35,14 @@ class BlobWriteItem(msgspec.Struct):
         self.partition_values = self.partition_values or []
         self.checksum_type = ChecksumType(self.checksum_type)
 
+    def or_default(self, partition_values: list[str], column_index: int) -> BlobWriteItem:
+        """Return this blob with what is not said of its partition and column taken from the batch."""
+        return msgspec.structs.replace(
+            self,
+            partition_values=self.partition_values or partition_values,
+            column_index=self.column_index or column_index,
+        )
+
     def serialize(self) -> bytes:
         """Return the frame of this blob (wire.md §11.2)."""
         return self.write_blobs([self])
@@ -52,37 +60,27 @@ class BlobWriteItem(msgspec.Struct):
 
         Raises ``ValueError`` if the size of a file cannot be known, or the file ends before it.
         """
-        self.write_frame(stream.write, self.partition_values or [], self.column_index, chunk_size)
-
-    def write_frame(
-        self,
-        write: Callable[[Any], object],
-        partition_values: list[str],
-        column_index: int,
-        chunk_size: int = 262144,
-    ) -> None:
-        """Write the frame as ``write_frame_to`` does, for this partition and column."""
         header = BlobHeader(
-            partition_values=tuple(partition_values),
-            column_index=column_index,
+            partition_values=tuple(self.partition_values or ()),
+            column_index=self.column_index,
             distribution_key=self.distribution_key,
             content_type=self.mime_type,
         )
         size, chunks = self._content(chunk_size)
-        write(frame_head(header, size))
+        stream.write(frame_head(header, size))
         crc32, md5 = 0, hashlib.md5(usedforsecurity=False)
         for chunk in chunks:
             if self.checksum_type is ChecksumType.CRC32:
                 crc32 = zlib.crc32(chunk, crc32)
             elif self.checksum_type is ChecksumType.MD5:
                 md5.update(chunk)
-            write(chunk)
+            stream.write(chunk)
         checksum = {
             ChecksumType.NONE: Checksum(type=ChecksumType.NONE),
             ChecksumType.CRC32: Checksum(type=ChecksumType.CRC32, crc32=crc32),
             ChecksumType.MD5: Checksum(type=ChecksumType.MD5, md5=md5.hexdigest()),
         }[self.checksum_type]
-        write(frame_tail(BlobFooter(checksum=checksum)))
+        stream.write(frame_tail(BlobFooter(checksum=checksum)))
 
     def _content(self, chunk_size: int) -> tuple[int, Iterator[Any]]:
         if hasattr(self.data, "read"):

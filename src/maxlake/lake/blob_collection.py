@@ -78,7 +78,7 @@ def _references(file: Path) -> tuple[BlobUse, ...]:
     except (OSError, pa.ArrowException) as error:
         raise DamageError(
             ErrorCode.INTERNAL_SERVER_ERROR,
-            f"cannot read which blobs rows refer to: {error}",
+            f"cannot read which blobs its rows refer to: {error}",
             where=str(file),
         ) from error
     return blob_uses.by_session(objects)

@@ -11,6 +11,7 @@ from maxlake.protocol.enums import Codec
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.messages.base import decode
 from maxlake.protocol.messages.blobs import ReadBlobsRequest
+from maxlake.server import dialects
 from maxlake.server.storage_handlers import Answer, StorageCall, stream_address
 from maxlake.service import blob_reading, blobs
 from maxlake.service.blobs import BlobColumn
@@ -30,7 +31,8 @@ def write_blob(call: StorageCall, body: UploadBody) -> Answer:
     addressing = call.dialect.blob_addressing
     address = stream_address(call)
     if (call.parameters.text("Mode") or "").lower() == "batch":
-        return blobs.write_batch(call.project, call.target, address, addressing, read, call.principal)
+        answer = blobs.write_batch(call.project, call.target, address, addressing, read, call.principal)
+        return dialects.blob_batch(answer, call.dialect)
     column = BlobColumn(
         index=call.parameters.unsigned("ColumnIndex") or 0,
         addressing=addressing,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 
 from maxlake.protocol.enums import Codec, WriteMode
 from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.messages.blobs import WriteBlobsResponse
 from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
 from maxlake.service.blob_columns import Addressing
@@ -69,13 +70,17 @@ class Dialect:
     frames_single_blob: bool = False
     #: What ``ColumnIndex`` of a blob counts (drift.md A.11).
     blob_addressing: Addressing = Addressing.COLUMN_ID
+    #: Whether a batch of blobs may be answered with a warning: on one, V2 fails after a successful upload.
+    takes_batch_warnings: bool = True
 
 
-STORAGE_API_V2 = Dialect(
+#: Our own client.
+MAXLAKE = Dialect(
     Layer.IPC_BUFFERS, lists_streams=True, frames_single_blob=True, blob_addressing=Addressing.POSITION
 )
+STORAGE_API_V2 = replace(MAXLAKE, takes_batch_warnings=False)
 #: That of PyODPS 0.13.1, told from MaxStorage by less than certain signs: frames would harm the latter.
-STORAGE_API_V2_0_13_1 = Dialect(Layer.IPC_BUFFERS, lists_streams=True)
+STORAGE_API_V2_0_13_1 = Dialect(Layer.IPC_BUFFERS, lists_streams=True, takes_batch_warnings=False)
 MAX_STORAGE = Dialect(Layer.WHOLE_BODY, lists_streams=True)
 JAVA = Dialect(
     Layer.IPC_BUFFERS,
@@ -100,7 +105,7 @@ def recognise(headers: Headers, target: str) -> Dialect:
     """
     agent = headers.get("user-agent", "")
     if agent.startswith("maxlake/"):
-        return STORAGE_API_V2
+        return MAXLAKE
     found = _PYODPS.match(agent)
     if found is None:
         return JAVA if agent.startswith("JavaSDK") else OTHER
@@ -168,6 +173,11 @@ def _accepts_identity(headers: Headers) -> bool:
     """Tell whether a client takes plain bodies: all do that do not say otherwise (RFC 9110 §12.5.3)."""
     refused = dict(_offers(headers))
     return not refused.get("identity", refused.get("*", False))
+
+
+def blob_batch(answer: WriteBlobsResponse, dialect: Dialect) -> WriteBlobsResponse:
+    """Shape the answer to a batch of blobs: without a warning for clients that fail on one."""
+    return answer if dialect.takes_batch_warnings else msgspec.structs.replace(answer, warning_message="")
 
 
 def content_codec(headers: Headers) -> Codec | None:
