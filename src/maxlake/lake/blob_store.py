@@ -13,11 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import google_crc32c
 
@@ -47,19 +48,19 @@ class _ObjectFile:
         self.used_at = time.monotonic()
         self._path = root / f"{object_name}{SUFFIX}"
         durable.make_directory(self._path.parent, within=root)
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._named = False
 
     def append(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            written = os.write(self._descriptor, view)
+            written = os.write(self.descriptor, view)
             view = view[written:]
             self.size += written
 
     def sync(self) -> None:
         reach(BlobPoint.BEFORE_BLOB_SYNC)
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
         if not self._named:
             durable.sync_directory(self._path.parent)
             self._named = True
@@ -68,16 +69,35 @@ class _ObjectFile:
 
     def cut(self, size: int) -> None:
         """Forget what follows ``size``."""
-        os.ftruncate(self._descriptor, size)
-        os.lseek(self._descriptor, size, os.SEEK_SET)
+        os.ftruncate(self.descriptor, size)
+        os.lseek(self.descriptor, size, os.SEEK_SET)
         self.size = size
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def discard(self) -> None:
-        self.close()
         self._path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A file, and how long it was before this upload."""
+
+    file: _ObjectFile
+    start: int
+
+    def undo(self) -> bool:
+        """Take back what was added; tell whether the file can still be used."""
+        if not self.start:
+            self.file.discard()
+            return False
+        try:
+            self.file.cut(self.start)
+        except OSError:  # what follows the last blob is in nobody's way, but nothing more goes there
+            _log.exception("a pack could not be cut back")
+            return False
+        return True
 
 
 class BlobUpload:
@@ -89,9 +109,8 @@ class BlobUpload:
     def __init__(self, store: BlobStore, session_id: str, stream_id: str) -> None:
         self._store = store
         self._key = (session_id, stream_id)
+        self._uses: list[_Use] = []
         self._pack: _ObjectFile | None = None
-        self._pack_start = 0
-        self._full: list[_ObjectFile] = []
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -100,10 +119,12 @@ class BlobUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._finished:
-            self._discard()
-        elif self._pack is not None:
-            self._store.give_back(self._key, self._pack)
+        for use in self._uses:
+            usable = self._finished or use.undo()
+            if usable and use.file is self._pack:
+                self._store.give_back(self._key, use.file)
+            else:
+                use.file.close()
 
     def store(self, pieces: Iterable[bytes]) -> BlobLocation:
         """Store one blob that comes in pieces; only small ones are ever held whole."""
@@ -113,60 +134,36 @@ class BlobUpload:
         for piece in pieces:
             size += len(piece)
             crc = google_crc32c.extend(crc, piece)
-            if large is None:
-                small.append(piece)
-                if size >= MAX_PACKED_BLOB:
-                    large = self._store.create(self._key)
-                    self._full.append(large)
-                    large.append(b"".join(small))
-                    small.clear()
-            else:
+            if large is not None:
                 large.append(piece)
+                continue
+            small.append(piece)
+            if size >= MAX_PACKED_BLOB:
+                large = self._use(self._store.create(self._key))
+                large.append(b"".join(small))
+                small.clear()
         if large is not None:
             return BlobLocation(large.object_name, 0, size, crc)
-        pack = self._open_pack()
-        offset = pack.size
-        pack.append(b"".join(small))
-        return BlobLocation(pack.object_name, offset, size, crc)
+        if self._pack is None or self._pack.size >= PACK_BYTES:
+            self._pack = self._use(self._store.take(self._key))
+        offset = self._pack.size
+        self._pack.append(b"".join(small))
+        return BlobLocation(self._pack.object_name, offset, size, crc)
+
+    def _use(self, file: _ObjectFile) -> _ObjectFile:
+        self._uses.append(_Use(file, file.size))
+        return file
 
     def read(self, blob: BlobLocation) -> Iterator[bytes]:
         """Yield one of these blobs again."""
-        return self._store.read(blob)
-
-    def _open_pack(self) -> _ObjectFile:
-        if self._pack is not None and self._pack.size >= PACK_BYTES and self._pack_start == 0:
-            self._full.append(self._pack)
-            self._pack = None
-        if self._pack is None:
-            self._pack = self._store.take(self._key)
-            self._pack_start = self._pack.size
-        return self._pack
+        (file,) = (use.file for use in self._uses if use.file.object_name == blob.object_name)
+        return read_checked(file.descriptor, blob)
 
     def finish(self) -> None:
         """Make every blob durable."""
-        for file in self._full:
-            file.sync()
-            file.close()
-        self._full.clear()
-        if self._pack is not None:
-            self._pack.sync()
+        for use in self._uses:
+            use.file.sync()
         self._finished = True
-
-    def _discard(self) -> None:
-        for file in self._full:
-            file.discard()
-        if self._pack is None:
-            return
-        if self._pack_start == 0:
-            self._pack.discard()
-            return
-        try:
-            self._pack.cut(self._pack_start)
-        except OSError:  # what follows the last blob is in nobody's way, but nothing more goes there
-            _log.exception("a pack could not be cut back")
-            self._pack.close()
-        else:
-            self._store.give_back(self._key, self._pack)
 
 
 class BlobStore:
@@ -229,26 +226,49 @@ class BlobStore:
             return True
         return False
 
+
+class BlobReader:
+    """Reads blobs one after the other; those of one object without opening it again. For one thread."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._object_name = ""
+        self._file: BinaryIO | None = None
+
     def read(self, blob: BlobLocation) -> Iterator[bytes]:
         """Yield a blob in pieces, the last one only after its checksum was found right.
 
         Raises DamageError if the file is missing or short, or the blob is not what was stored.
         """
-        left, crc = blob.length, 0
-        try:
-            with self.path(blob.object_name).open("rb", buffering=0) as file:
-                file.seek(blob.offset)
-                while left:
-                    piece = file.read(min(left, BLOB_PIECE))
-                    if not piece:
-                        raise _damage(blob, f"{left} of its {blob.length} bytes are missing")
-                    left -= len(piece)
-                    crc = google_crc32c.extend(crc, piece)
-                    if not left and crc != blob.crc32c:
-                        raise _damage(blob, "its checksum is wrong")
-                    yield piece
-        except FileNotFoundError as error:
-            raise _damage(blob, "its file is missing") from error
+        if self._file is None or blob.object_name != self._object_name:
+            self.close()
+            try:
+                self._file = self._store.path(blob.object_name).open("rb", buffering=0)
+            except FileNotFoundError as error:
+                raise _damage(blob, "its file is missing") from error
+            self._object_name = blob.object_name
+        yield from read_checked(self._file.fileno(), blob)
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_checked(descriptor: int, blob: BlobLocation) -> Iterator[bytes]:
+    """Yield a blob of an open file in pieces; raises as :meth:`BlobReader.read`."""
+    position, left, crc = blob.offset, blob.length, 0
+    while left:
+        piece = os.pread(descriptor, min(left, BLOB_PIECE), position)
+        if not piece:
+            raise _damage(blob, f"{left} of its {blob.length} bytes are missing")
+        position += len(piece)
+        left -= len(piece)
+        crc = google_crc32c.extend(crc, piece)
+        if not left and crc != blob.crc32c:
+            raise _damage(blob, "its checksum is wrong")
+        yield piece
 
 
 def _damage(blob: BlobLocation, problem: str) -> DamageError:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from maxlake.service.blob_reading import FoundBlob
     from maxlake.service.service import Service
 
+#: Bytes of a body read at a time, at least.
+_READ_AHEAD = 256 * 1024
 #: Arrow's names of the codecs of whole bodies.
 ARROW_CODEC = {Codec.ZSTD: "zstd", Codec.LZ4_FRAME: "lz4"}
 
@@ -44,7 +46,7 @@ def write_blob(call: StorageCall, body: UploadBody) -> Answer:
 def _reader(body: UploadBody, codec: Codec | None) -> Callable[[int], bytes]:
     """Return what reads a body, decompressed; bytes that cannot be are ``DATA_ERROR``."""
     if codec is None:
-        return body.read
+        return _Buffered(body.read).read
     stream = pa.CompressedInputStream(pa.PythonFile(body, mode="r"), ARROW_CODEC[codec])
 
     def read(size: int) -> bytes:
@@ -58,6 +60,25 @@ def _reader(body: UploadBody, codec: Codec | None) -> Callable[[int], bytes]:
             ) from error
 
     return read
+
+
+class _Buffered:
+    """Reads small pieces of a body from larger ones: each of the latter costs a lock."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._ahead = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end."""
+        if size > len(self._ahead):
+            missing = size - len(self._ahead)
+            if missing >= _READ_AHEAD:
+                taken, self._ahead = bytes(self._ahead), memoryview(b"")
+                return taken + self._read(missing)
+            self._ahead = memoryview(bytes(self._ahead) + self._read(_READ_AHEAD))
+        taken, self._ahead = bytes(self._ahead[:size]), self._ahead[size:]
+        return taken
 
 
 def find_blobs(service: Service, body: bytes) -> list[FoundBlob]:

@@ -37,6 +37,14 @@ async def send_blobs(
 
 def pieces(found: Sequence[FoundBlob], form: BlobForm) -> Pieces:
     """Yield blobs as they go over the wire."""
+    try:
+        yield from _pieces(found, form)
+    finally:
+        for blob in found:
+            blob.close()
+
+
+def _pieces(found: Sequence[FoundBlob], form: BlobForm) -> Pieces:
     payload = _framed(found) if form.framed else found[0].pieces()
     if form.codec is not None:
         payload = _compressed(payload, form.codec)

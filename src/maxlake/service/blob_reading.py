@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from maxlake.lake import blob_uses, ducklake
-from maxlake.lake.blob_store import BlobStore
+from maxlake.lake.blob_store import BlobReader
 from maxlake.protocol import blob_references
 from maxlake.protocol.blob_references import BlobReference
 from maxlake.protocol.enums import WriteSessionState
@@ -22,14 +22,18 @@ from maxlake.service.service import Service
 
 @dataclass(frozen=True)
 class FoundBlob:
-    """A blob that may be read."""
+    """A blob that may be read, by one thread; its reader is others' too."""
 
     reference: BlobReference
-    _store: BlobStore
+    _reader: BlobReader
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the blob in pieces. Raises DamageError, before the last one at the latest."""
-        return self._store.read(self.reference.location)
+        return self._reader.read(self.reference.location)
+
+    def close(self) -> None:
+        """Release the file that is open."""
+        self._reader.close()
 
 
 def find(service: Service, references: Sequence[str]) -> list[FoundBlob]:
@@ -54,7 +58,8 @@ def find(service: Service, references: Sequence[str]) -> list[FoundBlob]:
     for number, reference in enumerate(unsealed):
         if reference.location.object_name not in living[reference.project]:
             raise _unknown(number, "its table was dropped, its session aborted, or the blob collected")
-    return [FoundBlob(reference, projects[reference.project].lake.blobs) for reference in unsealed]
+    readers = {name: BlobReader(projects[name].lake.blobs) for name in of_project}
+    return [FoundBlob(reference, readers[reference.project]) for reference in unsealed]
 
 
 def _unknown(number: int, why: str) -> NotFoundError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from maxlake.failpoints import BlobPoint, reach
 from maxlake.lake import tables
@@ -124,12 +125,16 @@ def write_batch(
 
 @dataclass(frozen=True)
 class _Batch:
-    """The blobs of a batch, verified and stored one after the other."""
+    """The blobs of a batch, verified and stored one after the other.
+
+    ``warnings`` has what there is to say of each column and partition seen so far.
+    """
 
     table: Table
     addressing: Addressing
     frames: FrameReader
     upload: BlobUpload
+    warnings: dict[tuple[int, tuple[str, ...]], str] = field(default_factory=dict[Any, str])
 
     def next_blob(self, number: int, room: int) -> tuple[BlobHeader, BlobLocation, str] | None:
         """Store the next blob; return it with a warning, if any. None after the last."""
@@ -156,9 +161,12 @@ class _Batch:
 
     def _checked(self, header: BlobHeader) -> str:
         _check_type_and_name(header.content_type, header.custom_file_name)
-        parts = (value.partition("=") for value in header.partition_values or ())
-        _check_partition(self.table, PartitionSpec(tuple((key, value) for key, _, value in parts)))
-        return blob_columns.check(self.table, header.column_index or 0, self.addressing)
+        index, values = header.column_index or 0, header.partition_values or ()
+        if (index, values) not in self.warnings:
+            parts = (value.partition("=") for value in values)
+            _check_partition(self.table, PartitionSpec(tuple((key, value) for key, _, value in parts)))
+            self.warnings[index, values] = blob_columns.check(self.table, index, self.addressing)
+        return self.warnings[index, values]
 
     def _stored(self) -> BlobLocation:
         stored = self.upload.store(self._pieces())
