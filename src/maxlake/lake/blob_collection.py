@@ -22,8 +22,8 @@ from maxlake.lake import blob_cells, blob_uses, ducklake
 from maxlake.lake.blob_store import SUFFIX
 from maxlake.lake.blob_uses import BlobUse, blob_use
 from maxlake.lake.cleanup import table_directories
-from maxlake.lake.file_details import file_detail
 from maxlake.lake.database import Database
+from maxlake.lake.file_details import file_detail
 from maxlake.lake.lake import Lake
 from maxlake.lake.orphans import StrayFile
 from maxlake.protocol.errors import DamageError, ErrorCode
