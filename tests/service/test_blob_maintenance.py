@@ -192,6 +192,18 @@ def test_rows_of_other_programs_keep_blobs(scene: BlobScene, tmp_path: Path) -> 
     assert count(scene) == 0
 
 
+def test_upserts_take_blobs_along_and_let_go_of_them(service: Service, project: Project) -> None:
+    scene = BlobScene(service, project, "id bigint not null, data blob, primary key (id)", partitions="")
+    old = [scene.blob(session := scene.session(""), b"old"), scene.blob(session, b"kept", stream="1")]
+    scene.append_references(session, old)
+    session = scene.session("")
+    new = scene.blob(session, b"new")
+    scene.append_references(session, [new])
+    assert sorted(scene.read_blobs(scene.cells())) == [b"kept", b"new"]
+    run(scene)
+    assert sorted(scene.read_blobs(scene.cells())) == [b"kept", b"new"]
+
+
 def test_nothing_goes_while_rows_cannot_be_read(scene: BlobScene, monkeypatch: pytest.MonkeyPatch) -> None:
     session = scene.session()
     scene.blob(session, b"lost")

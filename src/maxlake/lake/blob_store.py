@@ -47,7 +47,8 @@ class _ObjectFile:
         self.size = 0
         self.used_at = time.monotonic()
         self._path = root / f"{object_name}{SUFFIX}"
-        durable.make_directory(self._path.parent, within=root)
+        # The root itself is made by the first blob.
+        durable.make_directory(self._path.parent, within=root.parent)
         self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._named = False
 
