@@ -1,4 +1,4 @@
-"""The real server under strace: a blob, and the way to it, is synced before its reference is given out (P2)."""
+"""The real server under strace: a blob and its place are synced before its reference is given out (P2)."""
 
 from __future__ import annotations
 

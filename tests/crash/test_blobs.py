@@ -21,7 +21,7 @@ from maxlake.failpoints import BlobPoint, Failpoint
 from maxlake.service.maintenance import maintain
 from maxlake.service.service import Service
 from maxlake.testing import LocalServer
-from tests.crash.lives import PROJECT, assert_killed, killed_after, life
+from tests.crash.lives import PROJECT, die, life
 
 pytestmark = pytest.mark.crash
 
@@ -135,12 +135,7 @@ class World:
     def live(self, failpoint: str = "", seconds: float | None = None) -> None:
         with life(self.root, failpoint) as server:
             writer = Writer(server, self.ledger, self.rng)
-            if seconds is None:
-                writer.work_until_killed()
-            else:
-                with killed_after(server, seconds):
-                    writer.work_until_killed()
-            assert_killed(server)
+            die(server, writer.work_until_killed, seconds)
 
     def finish(self) -> None:
         with life(self.root) as server:

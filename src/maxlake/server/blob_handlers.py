@@ -29,7 +29,7 @@ ARROW_CODEC = {Codec.ZSTD: "zstd", Codec.LZ4_FRAME: "lz4"}
 
 def write_blob(call: StorageCall, body: UploadBody) -> Answer:
     """TableWriteBlob: one blob (wire.md §11.1), or many in frames (wire.md §11.2)."""
-    read = _reader(body, call.content_codec)
+    read = _reader(body, dialects.content_codec(call.content_encoding))
     addressing = call.dialect.blob_addressing
     address = stream_address(call)
     if (call.parameters.text("Mode") or "").lower() == "batch":

@@ -180,9 +180,9 @@ def blob_batch(answer: WriteBlobsResponse, dialect: Dialect) -> WriteBlobsRespon
     return answer if dialect.takes_batch_warnings else msgspec.structs.replace(answer, warning_message="")
 
 
-def content_codec(headers: Headers) -> Codec | None:
+def content_codec(content_encoding: str) -> Codec | None:
     """Return what an upload is compressed with, None for nothing (wire.md §11.1). Raises InvalidArgument."""
-    word = headers.get("content-encoding", "").strip().lower()
+    word = content_encoding.strip().lower()
     if word in ("", "identity"):
         return None
     if word not in _CODECS:

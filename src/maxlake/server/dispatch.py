@@ -161,7 +161,7 @@ class StorageApi:
             dialect=dialects.recognise(exchange.headers, text),
             retry_id=exchange.headers.get("odps-tunnel-retry-trace-id", ""),
             access_token=exchange.headers.get(WRITE_ACCESS_TOKEN_HEADER, ""),
-            content_codec=dialects.content_codec(exchange.headers),
+            content_encoding=exchange.headers.get("content-encoding", ""),
         )
 
     async def _upload(self, exchange: Exchange, action: UploadAction, call: StorageCall) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from maxlake.protocol.enums import Codec, WriteMode
+from maxlake.protocol.enums import WriteMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.base import Message, decode
 from maxlake.protocol.messages.blocks import BlockAddress, CreateBlockSessionRequest
@@ -65,7 +65,7 @@ class StorageCall:
     dialect: Dialect
     retry_id: str
     access_token: str
-    content_codec: Codec | None
+    content_encoding: str
 
     @property
     def session_id(self) -> str:
