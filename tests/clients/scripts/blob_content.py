@@ -1,6 +1,6 @@
 """What the behaviours of blobs upload."""
 
-SIZES = (0, 1, 4095, 4096, 4097, 1024 * 1024, 3 * 1024 * 1024 + 5)
+SIZES = (0, 1, 4095, 4096, 4097, 1024 * 1024)
 
 
 def content(size, start=0):
