@@ -19,9 +19,8 @@ from maxlake.client import BlobWriteItem, ChecksumType, StorageApiArrowClient
 from maxlake.client.errors import BrokenConnectionError
 from maxlake.failpoints import BlobPoint, Failpoint
 from maxlake.service.maintenance import maintain
-from maxlake.service.service import Service
 from maxlake.testing import LocalServer
-from tests.crash.lives import PROJECT, die, life
+from tests.crash.lives import Home, die
 
 pytestmark = pytest.mark.crash
 
@@ -128,23 +127,23 @@ class Writer:
 
 @dataclass
 class World:
-    root: Path
+    home: Home
     rng: Random
     ledger: Ledger = field(default_factory=Ledger)
 
     def live(self, failpoint: str = "", seconds: float | None = None) -> None:
-        with life(self.root, failpoint) as server:
+        with self.home.life(failpoint) as server:
             writer = Writer(server, self.ledger, self.rng)
             die(server, writer.work_until_killed, seconds)
 
     def finish(self) -> None:
-        with life(self.root) as server:
+        with self.home.life() as server:
             writer = Writer(server, self.ledger, self.rng)
             writer.check()
             writer.work()
             writer.check()
         self.collect()
-        with life(self.root) as server:
+        with self.home.life() as server:
             writer = Writer(server, self.ledger, self.rng)
             assert writer.cells() == self.ledger.rows
             kept = {name: data for name, data in self.ledger.blobs.items() if name in self.ledger.rows}
@@ -152,16 +151,13 @@ class World:
 
     def collect(self) -> None:
         """Let a week pass; of the files only those are left that rows refer to."""
-        service = Service.open(self.root, project=PROJECT)
-        project = service.project(PROJECT)
-        project = replace(project, settings=replace(project.settings, snapshot_retention=0))
-        report = maintain(project, datetime.now(UTC) + LONG_AFTER)
-        assert not report.errors
+        with self.home.opened() as project:
+            impatient = replace(project, settings=replace(project.settings, snapshot_retention=0))
+            report = maintain(impatient, datetime.now(UTC) + LONG_AFTER)
+            assert not report.errors
+            root = project.lake.blobs.root
+            left = {str(path.relative_to(root)) for path in root.rglob("*.*")}
         used = {decoded_object(reference) for reference in self.ledger.rows}
-        left = {
-            str(path.relative_to(project.lake.blobs.root)) for path in project.lake.blobs.root.rglob("*.*")
-        }
-        service.close()
         assert left == {f"{name}.pack" for name in used}
         assert report.blobs_removed
 
@@ -172,9 +168,10 @@ def decoded_object(reference: str) -> str:
 
 @pytest.fixture
 def world(tmp_path: Path, rng: Random) -> World:
-    with life(tmp_path) as server:
+    home = Home(tmp_path)
+    with home.life() as server:
         server.odps().create_table(TABLE, "id bigint, data blob")
-    return World(tmp_path, rng)
+    return World(home, rng)
 
 
 def test_kill_at_failpoints(world: World, budget: Any) -> None:

@@ -45,9 +45,10 @@ def write_blob(call: StorageCall, body: UploadBody) -> Answer:
 
 def _reader(body: UploadBody, codec: Codec | None) -> Callable[[int], bytes]:
     """Return what reads a body, decompressed; bytes that cannot be are ``DATA_ERROR``."""
+    file = _BodyFile(body)
     if codec is None:
-        return _Buffered(body.read).read
-    stream = pa.CompressedInputStream(pa.PythonFile(body, mode="r"), ARROW_CODEC[codec])
+        return file.read
+    stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), ARROW_CODEC[codec])
 
     def read(size: int) -> bytes:
         try:
@@ -62,23 +63,37 @@ def _reader(body: UploadBody, codec: Codec | None) -> Callable[[int], bytes]:
     return read
 
 
-class _Buffered:
-    """Reads small pieces of a body from larger ones: each of the latter costs a lock."""
+class _BodyFile:
+    """A body as a file: what is small is read from a buffer, because each look at the body costs a lock."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
+    closed = False
+
+    def __init__(self, body: UploadBody) -> None:
+        self._body = body
+        self._buffer = memoryview(bytearray(_READ_AHEAD))
         self._ahead = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end."""
-        if size > len(self._ahead):
-            missing = size - len(self._ahead)
-            if missing >= _READ_AHEAD:
-                taken, self._ahead = bytes(self._ahead), memoryview(b"")
-                return taken + self._read(missing)
-            self._ahead = memoryview(bytes(self._ahead) + self._read(_READ_AHEAD))
-        taken, self._ahead = bytes(self._ahead[:size]), self._ahead[size:]
-        return taken
+        if size <= len(self._ahead):
+            taken, self._ahead = bytes(self._ahead[:size]), self._ahead[size:]
+            return taken
+        made = memoryview(bytearray(size))
+        filled = len(self._ahead)
+        made[:filled], self._ahead = self._ahead, memoryview(b"")
+        while filled < size:
+            if size - filled >= _READ_AHEAD:
+                count = self._body.readinto(made[filled:])
+            else:
+                count = self._body.readinto(self._buffer)
+                taken = self._buffer[: min(count or 0, size - filled)]
+                made[filled : filled + len(taken)] = taken
+                self._ahead = self._buffer[len(taken) : count or 0]
+                count = len(taken) if count else count
+            if count == 0:
+                break
+            filled += count or 0
+        return bytes(made[:filled])
 
 
 def find_blobs(service: Service, body: bytes) -> list[FoundBlob]:
