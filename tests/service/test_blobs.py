@@ -20,7 +20,7 @@ from maxlake.protocol.messages.blobs import Checksum
 from maxlake.protocol.targets import TableTarget
 from maxlake.service import blobs, write_sessions
 from maxlake.service.project import Project
-from maxlake.service.service import Service
+from maxlake.service.service import Service, ServiceSettings
 from tests.postgresql import Postgresql
 from tests.service.blob_scene import BlobScene, frame
 from tests.service.scene import ME
@@ -68,7 +68,7 @@ def test_references_survive_the_process_and_another_opening(
 ) -> None:
     reference = scene.blob(scene.session(), b"kept")
     scene.project.lake.close()
-    again = Service(tmp_path.resolve(), service._database_url, service._settings)
+    again = Service(tmp_path.resolve(), service._database_url, ServiceSettings())
     try:
         scene.service = again
         assert scene.read_blobs([reference]) == [b"kept"]
