@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.blobs import Session, one_large
 from benchmarks.memory import measure
 from benchmarks.processes import HighWater, resident
+from maxlake.client import Compression
+from maxlake.testing import local_server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 
 #: What each process may hold at most (issue 2), and what is moved each way meanwhile.
 MEMORY_BUDGET = 400_000_000
 MOVED = 2_000_000_000
+#: The same for blobs (issue 5), and how large the largest may be.
+BLOB_BUDGET = 256_000_000
+LARGEST_BLOB = 5 * 1024**3
 
 
 @pytest.mark.slow
@@ -26,6 +32,26 @@ def test_memory_stays_within_the_budget(streams: int, codec: str) -> None:
         assert peak.samples >= 5 * peak.seconds, peak
         assert peak.server <= MEMORY_BUDGET, peak
         assert peak.client <= MEMORY_BUDGET, peak
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("size", "compression"),
+    [
+        (LARGEST_BLOB, Compression.UNCOMPRESSED),
+        (300 * 1024**2, Compression.ZSTD),
+        (300 * 1024**2, Compression.LZ4_FRAME),
+    ],
+)
+def test_a_blob_goes_through_both_within_the_budget(size: int, compression: Compression) -> None:
+    before = resident(os.getpid())
+    with local_server() as server:
+        for moved in one_large(Session(server), size, compression):
+            assert moved.bytes == size
+            assert moved.samples >= 5 * moved.seconds, moved
+            assert moved.server <= BLOB_BUDGET, moved
+            assert moved.client - before <= BLOB_BUDGET, moved
 
 
 def test_the_sampler_keeps_the_highest_mark() -> None:

@@ -28,6 +28,14 @@ class Failpoint(StrEnum):
     BEFORE_COMMIT_ANSWER = "before-commit-answer"
 
 
+class BlobPoint(StrEnum):
+    """The points, in the order in which an upload of blobs passes them."""
+
+    BEFORE_BLOB_SYNC = "before-blob-sync"
+    AFTER_BLOB_SYNC = "after-blob-sync"
+    BEFORE_BLOB_ANSWER = "before-blob-answer"
+
+
 class MaintenancePoint(StrEnum):
     """The points, in the order in which a run of maintenance passes them beside those of its files."""
 
@@ -39,10 +47,17 @@ class MaintenancePoint(StrEnum):
     AFTER_FILE_REMOVAL = "after-file-removal"
     AFTER_REMOVAL_TRANSACTION = "after-removal-transaction"
     AFTER_ORPHAN_REMOVAL = "after-orphan-removal"
+    AFTER_BLOB_REMOVAL = "after-blob-removal"
 
 
-def _known(name: str) -> Failpoint | MaintenancePoint:
-    return MaintenancePoint(name) if name in set(MaintenancePoint) else Failpoint(name)
+AnyPoint = Failpoint | BlobPoint | MaintenancePoint
+
+
+def _known(name: str) -> AnyPoint:
+    for kind in (Failpoint, BlobPoint):
+        if name in set(kind):
+            return kind(name)
+    return MaintenancePoint(name)
 
 
 _name, _, _nth = os.environ.get(VARIABLE, "").partition(":")
@@ -51,7 +66,7 @@ _left = int(_nth or 1)
 _lock = threading.Lock()
 
 
-def reach(point: Failpoint | MaintenancePoint) -> None:
+def reach(point: AnyPoint) -> None:
     """Kill this process at once, as a power cut would, if this is the point and the pass asked for."""
     global _left  # noqa: PLW0603 - one process, one failpoint
     if point is not _armed:

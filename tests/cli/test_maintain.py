@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,25 @@ def test_what_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize("retention", ["-1", "nan", "1e300"])
 def test_a_retention_no_clock_can_tell_is_refused(tmp_path: Path, retention: str) -> None:
     assert "--retention" in maintain(tmp_path, f"--retention={retention}").stderr
+
+
+def test_blobs_nobody_refers_to_are_told_of_and_removed(tmp_path: Path) -> None:
+    filled(tmp_path)
+    blob = tmp_path / "projects" / PROJECT / "blobs" / "202611" / "dead" / "0-a.pack"
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"x" * 1000)
+    assert json.loads(maintain(tmp_path, "--json").stdout)["blobs_removed"] == 0
+    os.utime(blob, (1, 1))
+    report = json.loads(maintain(tmp_path, "--dry-run", "--json").stdout)
+    assert (report["blobs_removed"], report["blob_bytes"]) == (1, 1000)
+    assert blob.exists()
+    assert "files of unreferenced blobs removed: 1 (1.0 kB)" in maintain(tmp_path).stdout
+    assert not blob.exists()
+
+
+@pytest.mark.parametrize("grace", ["0", "7199", "nan"])
+def test_a_grace_in_which_others_write_is_refused(tmp_path: Path, grace: str) -> None:
+    assert "--blob-grace" in maintain(tmp_path, f"--blob-grace={grace}").stderr
 
 
 @pytest.mark.postgresql

@@ -13,7 +13,14 @@ pytestmark = pytest.mark.client
 @pytest.mark.parametrize(
     "behaviour",
     [
-        *behaviours("v2_writing.py", "v2_forms.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py"),
+        *behaviours(
+            "v2_writing.py",
+            "v2_forms.py",
+            "v2_exactly_once.py",
+            "v2_reading.py",
+            "v2_access.py",
+            "v2_blobs.py",
+        ),
         *reads(),
     ],
     ids=label,

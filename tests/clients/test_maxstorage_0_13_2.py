@@ -10,6 +10,7 @@ pytestmark = pytest.mark.client
 
 SCRIPTS = (
     "ms_writing.py",
+    "ms_blobs.py",
     "ms_blocks.py",
     "ms_exactly_once.py",
     "ms_streaming.py",

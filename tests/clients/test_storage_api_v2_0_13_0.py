@@ -13,7 +13,13 @@ pytestmark = pytest.mark.client
     "behaviour",
     [
         *behaviours(
-            "v2_writing.py", "v2_forms.py", "v2_exactly_once.py", "v2_reading.py", "v2_access.py", "rest.py"
+            "v2_writing.py",
+            "v2_forms.py",
+            "v2_exactly_once.py",
+            "v2_reading.py",
+            "v2_access.py",
+            "v2_blobs.py",
+            "rest.py",
         ),
         *reads(),
     ],

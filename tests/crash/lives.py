@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,6 +82,13 @@ def assert_killed(server: LocalServer) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("the connection broke, but the server lives")
+
+
+def die(server: LocalServer, work: Callable[[], None], seconds: float | None = None) -> None:
+    """Let ``work`` go on until the server is killed: by its failpoint, or after some seconds."""
+    with nullcontext() if seconds is None else killed_after(server, seconds):
+        work()
+    assert_killed(server)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from maxlake.failpoints import Failpoint
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.lives import Home, die
 from tests.crash.workload import PARTITIONS, TABLE, Ledger, Writer, table_columns
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -46,12 +46,7 @@ class World:
         with self.home.life(failpoint) as server:
             writer = Writer(server.odps(), self.ledger, self.rng)
             writer.check()
-            if seconds is None:
-                writer.work_until_killed()
-            else:
-                with killed_after(server, seconds):
-                    writer.work_until_killed()
-            assert_killed(server)
+            die(server, writer.work_until_killed, seconds)
         self.check_with_duckdb()
 
     def finish(self) -> None:

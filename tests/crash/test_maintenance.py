@@ -52,7 +52,10 @@ def age_leftovers(project: Project) -> None:
             "UPDATE ducklake_metadata SET value = '1970-01-01T00:00:00+00:00' "
             "WHERE key = 'maxlake_created_at'"
         )
-    for path in project.lake.data.rglob("*.parquet"):
+    dead = project.lake.blobs.path("202611/dead/0-a")
+    dead.parent.mkdir(parents=True, exist_ok=True)
+    dead.touch()
+    for path in (*project.lake.data.rglob("*.parquet"), dead):
         os.utime(path, (1, 1))
 
 

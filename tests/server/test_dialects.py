@@ -13,7 +13,16 @@ from maxlake.protocol.errors import BadRequestError
 from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo
 from maxlake.server import dialects
-from maxlake.server.dialects import MAX_STORAGE, OTHER, STORAGE_API_V2, Compression, Layer
+from maxlake.server.dialects import (
+    JAVA,
+    MAX_STORAGE,
+    MAXLAKE,
+    OTHER,
+    STORAGE_API_V2,
+    STORAGE_API_V2_0_13_1,
+    Compression,
+    Layer,
+)
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 PLAIN, WITH_SCHEMA = "projects.p.tables.t", "projects.p.schemas.s.tables.t"
@@ -30,12 +39,12 @@ def _headers(*pairs: tuple[str, str]) -> Headers:
         (AGENT.format("0.13.0"), WITH_SCHEMA, STORAGE_API_V2),
         (AGENT.format("0.13.0"), PLAIN, STORAGE_API_V2),
         (AGENT.format("0.13.1"), PLAIN, MAX_STORAGE),
-        (AGENT.format("0.13.1"), WITH_SCHEMA, STORAGE_API_V2),
+        (AGENT.format("0.13.1"), WITH_SCHEMA, STORAGE_API_V2_0_13_1),
         (AGENT.format("0.13.2"), PLAIN, MAX_STORAGE),
         (AGENT.format("0.13.2.post1"), WITH_SCHEMA, MAX_STORAGE),
         (AGENT.format("0.14.0"), WITH_SCHEMA, MAX_STORAGE),
-        ("maxlake/0.1.0 pyodps/0.13.2", WITH_SCHEMA, STORAGE_API_V2),
-        ("JavaSDK Revision:x Version:0.56", WITH_SCHEMA, OTHER),
+        ("maxlake/0.1.0 pyodps/0.13.2", WITH_SCHEMA, MAXLAKE),
+        ("JavaSDK Revision:x Version:0.56", WITH_SCHEMA, JAVA),
         ("", WITH_SCHEMA, OTHER),
     ],
 )
@@ -47,15 +56,15 @@ def test_of_0131_max_storage_writes_the_compression_header_after_content_type():
     agent, content = ("User-Agent", AGENT.format("0.13.1")), ("Content-Type", "application/json")
     asked, plain = ("ACCEPT-ENCODING", "zstd"), ("Accept-Encoding", "identity")
     assert dialects.recognise(_headers(content, asked, agent), WITH_SCHEMA) is MAX_STORAGE
-    assert dialects.recognise(_headers(asked, content, agent), WITH_SCHEMA) is STORAGE_API_V2
-    assert dialects.recognise(_headers(content, plain, agent), WITH_SCHEMA) is STORAGE_API_V2
+    assert dialects.recognise(_headers(asked, content, agent), WITH_SCHEMA) is STORAGE_API_V2_0_13_1
+    assert dialects.recognise(_headers(content, plain, agent), WITH_SCHEMA) is STORAGE_API_V2_0_13_1
 
 
 @pytest.mark.parametrize(
     ("folder", "expected"),
     [
         ("storage_api_v2-0.13.0-api2", STORAGE_API_V2),
-        ("storage_api_v2-0.13.1-api3", STORAGE_API_V2),
+        ("storage_api_v2-0.13.1-api3", STORAGE_API_V2_0_13_1),
         ("maxstorage-0.13.2-api2", MAX_STORAGE),
         ("maxstorage-0.13.2-api3", MAX_STORAGE),
     ],

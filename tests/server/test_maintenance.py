@@ -52,7 +52,7 @@ def test_a_server_told_not_to_leaves_files_alone(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(f"{PREFIX}*"))
 
 
-@pytest.mark.parametrize("option", ["--maintenance-interval", "--snapshot-retention"])
+@pytest.mark.parametrize("option", ["--maintenance-interval", "--snapshot-retention", "--blob-grace"])
 def test_times_that_cannot_be_are_refused(tmp_path: Path, option: str) -> None:
     with pytest.raises(ServerDiedError, match=option), local_server(tmp_path, arguments=(f"{option}=-1",)):
         pass

@@ -11,24 +11,6 @@ from tests.surface.introspect import describe
 
 HERE = Path(__file__).parent
 
-#: What a later release brings: blobs. Nothing else may be lacking.
-LACKING = {
-    "BlobDataIterator",
-    "BlobStreamReader",
-    "BlobStreamWriter",
-    "BlobWriteItem",
-    "ChecksumType",
-    "ReadBlobRequest",
-    "WriteBlobRequest",
-    "WriteBlobResponse",
-    "StorageApiClient.read_blobs",
-    "StorageApiClient.write_blob_batch",
-    "StorageApiClient.write_blob_stream",
-    "StorageApiArrowClient.read_blobs",
-    "StorageApiArrowClient.write_blob_batch",
-    "StorageApiArrowClient.write_blob_stream",
-}
-
 #: Empty text in 0.13.0; with us an attribute that nothing was said about is always None.
 REQUEST_ID = "request_id"
 
@@ -49,12 +31,7 @@ def theirs() -> Surface:
 
 
 def names_of(surface: Surface) -> set[str]:
-    members = {
-        f"{name}.{member}"
-        for name, each in surface.items()
-        for member in each.get("members", {})
-        if name not in LACKING
-    }
+    members = {f"{name}.{member}" for name, each in surface.items() for member in each.get("members", {})}
     return set(surface) | members
 
 
@@ -62,9 +39,9 @@ def takes_keywords_only(parameters: list[list[str]]) -> bool:
     return not [each for each in parameters if each[2] != "VAR_KEYWORD"]
 
 
-def test_only_blobs_are_lacking(ours: Surface, theirs: Surface) -> None:
+def test_nothing_is_lacking(ours: Surface, theirs: Surface) -> None:
     assert len(theirs) > 35
-    assert names_of(theirs) - names_of(ours) == LACKING
+    assert not names_of(theirs) - names_of(ours)
 
 
 def test_parameters_names_order_and_defaults(ours: Surface, theirs: Surface) -> None:
@@ -78,7 +55,7 @@ def test_parameters_names_order_and_defaults(ours: Surface, theirs: Surface) -> 
         else:
             assert mine["parameters"] == original["parameters"], name
         for member, expected in original["members"].items():
-            if "parameters" in expected and f"{name}.{member}" not in LACKING and "file" not in expected:
+            if "parameters" in expected and "file" not in expected:
                 assert mine["members"][member]["parameters"] == expected["parameters"], f"{name}.{member}"
                 compared += 1
     assert compared > 45
@@ -86,17 +63,14 @@ def test_parameters_names_order_and_defaults(ours: Surface, theirs: Surface) -> 
 
 def test_properties_enums_constants_and_files(ours: Surface, theirs: Surface) -> None:
     for name, original in theirs.items():
-        if name in LACKING:
-            continue
         assert ours[name].get("enum") == original.get("enum"), name
         assert ours[name].get("constant") == original.get("constant"), name
         assert ours[name].get("file") == original.get("file"), name
         for member, expected in original.get("members", {}).items():
-            if f"{name}.{member}" not in LACKING:
-                mine = ours[name]["members"][member]
-                assert mine.get("property") == expected.get("property"), f"{name}.{member}"
-                assert mine.get("settable") == expected.get("settable"), f"{name}.{member}"
-                assert mine.get("enum") == expected.get("enum"), f"{name}.{member}"
+            mine = ours[name]["members"][member]
+            assert mine.get("property") == expected.get("property"), f"{name}.{member}"
+            assert mine.get("settable") == expected.get("settable"), f"{name}.{member}"
+            assert mine.get("enum") == expected.get("enum"), f"{name}.{member}"
 
 
 def test_initial_values(ours: Surface, theirs: Surface) -> None:
@@ -110,11 +84,7 @@ def test_initial_values(ours: Surface, theirs: Surface) -> None:
 
 
 def common_classes(ours: Surface, theirs: Surface) -> dict[str, tuple[Surface, Surface]]:
-    return {
-        name: (ours[name], original)
-        for name, original in theirs.items()
-        if name not in LACKING and "members" in original
-    }
+    return {name: (ours[name], original) for name, original in theirs.items() if "members" in original}
 
 
 def documented() -> list[tuple[str, list[str] | None]]:
@@ -129,9 +99,6 @@ def documented() -> list[tuple[str, list[str] | None]]:
 @pytest.mark.parametrize(("name", "expected"), documented(), ids=[name for name, _ in documented()])
 def test_the_documentation(ours: Surface, name: str, expected: list[str] | None) -> None:
     kind, _, member = name.partition(".")
-    if kind in LACKING or name in LACKING:
-        assert kind not in ours or member not in ours[kind]["members"], f"{name} exists: drop it from LACKING"
-        return
     found = ours[kind]["members"][member] if member else ours[kind]
     if expected is None:
         assert found["property"]

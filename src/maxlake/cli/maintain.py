@@ -32,9 +32,10 @@ def maintain(
     database: str | None = None,
     dry_run: bool = False,
     retention: float = limits.SNAPSHOT_RETENTION,
+    blob_grace: float = limits.BLOB_GRACE,
     json: bool = False,
 ) -> None:
-    """Merge small files, forget old versions, and remove files nobody reads any more.
+    """Merge small files, forget old versions, and remove files and blobs nobody reads any more.
 
     Safe while servers work on the same directory. Exits with 1 if something was left undone.
 
@@ -50,18 +51,23 @@ def maintain(
         Only tell what would be done.
     retention
         Seconds for which a version can be read after another has replaced it.
+    blob_grace
+        Seconds for which a blob is kept that no row refers to.
     json
         Write a JSON object a line for each project.
     """
-    if not 0 <= retention <= limits.MAX_MAINTENANCE_TIME:
-        sys.exit(
-            f"maxlake maintain: --retention must be from 0 to {limits.MAX_MAINTENANCE_TIME}, not {retention}"
-        )
+    most = limits.MAX_MAINTENANCE_TIME
+    for option, seconds, least in (
+        ("retention", retention, 0),
+        ("blob-grace", blob_grace, limits.MIN_BLOB_GRACE),
+    ):
+        if not least <= seconds <= most:
+            sys.exit(f"maxlake maintain: --{option} must be from {least} to {most}, not {seconds}")
     if not (root / "projects").is_dir():
         sys.exit(f"maxlake maintain: {root} is no directory that maxlake serves")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     tell = _tell_json if json else (_tell_richly if sys.stdout.isatty() else _tell_plainly)
-    settings = ServiceSettings(snapshot_retention=retention)
+    settings = ServiceSettings(snapshot_retention=retention, blob_grace=blob_grace)
     clean = True
     try:
         with closing(Service(root.resolve(), database, settings)) as service:
@@ -117,6 +123,7 @@ def _totals(report: Report) -> list[tuple[str, int, int | None]]:
         ("versions forgotten", report.snapshots_expired, None),
         ("files removed", report.files_removed, report.bytes_removed),
         ("leftovers removed", report.orphans_removed, report.orphan_bytes),
+        ("files of unreferenced blobs removed", report.blobs_removed, report.blob_bytes),
     ]
 
 

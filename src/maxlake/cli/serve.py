@@ -40,6 +40,7 @@ def serve(
     session_lifetime: float = limits.SESSION_LIFETIME,
     maintenance_interval: float = limits.MAINTENANCE_INTERVAL,
     snapshot_retention: float = limits.SNAPSHOT_RETENTION,
+    blob_grace: float = limits.BLOB_GRACE,
     upload_memory: int = limits.UPLOAD_MEMORY // MEBIBYTE,
 ) -> None:
     """Serve the Storage API from a directory, until SIGTERM or Ctrl-C.
@@ -66,6 +67,8 @@ def serve(
         Seconds between two runs of maintenance; 0 for none.
     snapshot_retention
         Seconds for which a version can be read after another has replaced it.
+    blob_grace
+        Seconds for which a blob is kept that no row refers to.
     upload_memory
         Mebibytes that all uploads hold together; when they are spent, clients wait.
     """
@@ -73,14 +76,14 @@ def serve(
         sys.exit(f"maxlake serve: --port must be from 0 to 65535, not {port}")
     if not session_lifetime > 0:
         sys.exit(f"maxlake serve: --session-lifetime must be above 0, not {session_lifetime}")
-    for option, seconds in (
-        ("maintenance-interval", maintenance_interval),
-        ("snapshot-retention", snapshot_retention),
+    most = limits.MAX_MAINTENANCE_TIME
+    for option, seconds, least in (
+        ("maintenance-interval", maintenance_interval, 0),
+        ("snapshot-retention", snapshot_retention, 0),
+        ("blob-grace", blob_grace, limits.MIN_BLOB_GRACE),
     ):
-        if not 0 <= seconds <= limits.MAX_MAINTENANCE_TIME:
-            sys.exit(
-                f"maxlake serve: --{option} must be from 0 to {limits.MAX_MAINTENANCE_TIME}, not {seconds}"
-            )
+        if not least <= seconds <= most:
+            sys.exit(f"maxlake serve: --{option} must be from {least} to {most}, not {seconds}")
     if upload_memory * MEBIBYTE < limits.MIN_UPLOAD_MEMORY:
         least = limits.MIN_UPLOAD_MEMORY // MEBIBYTE
         sys.exit(f"maxlake serve: --upload-memory must be {least} or more, not {upload_memory}")
@@ -89,6 +92,7 @@ def serve(
         session_lifetime=session_lifetime,
         maintenance_interval=maintenance_interval,
         snapshot_retention=snapshot_retention,
+        blob_grace=blob_grace,
         upload_memory=upload_memory * MEBIBYTE,
     )
     settings = Settings(root.absolute(), host, port, project, ready_file, database, service)

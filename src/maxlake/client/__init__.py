@@ -1,8 +1,11 @@
 """The Python client of Storage API V2, as documented for ``odps.apis.storage_api_v2``."""
 
 from maxlake.client.arrow import ArrowReader, ArrowWriter
+from maxlake.client.blob_items import BlobWriteItem
+from maxlake.client.blob_reader import BlobDataIterator, BlobStreamReader
+from maxlake.client.blob_writer import BlobStreamWriter
 from maxlake.client.builders import URL_PREFIX
-from maxlake.client.enums import Compression, SessionStatus, Status
+from maxlake.client.enums import ChecksumType, Compression, SessionStatus, Status
 from maxlake.client.options import ArrowOptions, DataFormat, IncrementalReadOptions, SplitOptions
 from maxlake.client.requests import (
     CloseWriteStreamRequest,
@@ -10,7 +13,9 @@ from maxlake.client.requests import (
     CreateWriteSessionRequest,
     CreateWriteStreamRequest,
     PreviewTableRequest,
+    ReadBlobRequest,
     ReadStreamRequest,
+    WriteBlobRequest,
     WriteStreamRequest,
 )
 from maxlake.client.responses import (
@@ -21,6 +26,7 @@ from maxlake.client.responses import (
     GetWriteSessionResponse,
     GetWriteStreamResponse,
     SessionStats,
+    WriteBlobResponse,
     WriteStreamResponse,
 )
 from maxlake.client.schema import Column, DataSchema
@@ -40,6 +46,11 @@ __all__ = [
     "ArrowOptions",
     "ArrowReader",
     "ArrowWriter",
+    "BlobDataIterator",
+    "BlobStreamReader",
+    "BlobStreamWriter",
+    "BlobWriteItem",
+    "ChecksumType",
     "CloseWriteStreamRequest",
     "CloseWriteStreamResponse",
     "Column",
@@ -56,6 +67,7 @@ __all__ = [
     "GetWriteStreamResponse",
     "IncrementalReadOptions",
     "PreviewTableRequest",
+    "ReadBlobRequest",
     "ReadStreamRequest",
     "SessionStats",
     "SessionStatus",
@@ -65,6 +77,8 @@ __all__ = [
     "StorageApiClient",
     "StreamReader",
     "StreamWriter",
+    "WriteBlobRequest",
+    "WriteBlobResponse",
     "WriteStreamRequest",
     "WriteStreamResponse",
 ]

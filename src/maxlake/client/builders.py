@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         CreateWriteSessionRequest,
         CreateWriteStreamRequest,
         PreviewTableRequest,
+        ReadBlobRequest,
         ReadStreamRequest,
+        WriteBlobRequest,
         WriteStreamRequest,
     )
 
@@ -49,6 +51,9 @@ class Target:
     def is_instance(self) -> bool:
         """Whether this is an instance's result, which can only be read."""
         return self.kind == "Instance"
+
+
+_BLOBS = Target("Blob", "generic.blob")
 
 
 def create_read_session(target: Target, request: CreateReadSessionRequest) -> HttpRequest:
@@ -162,6 +167,31 @@ def close_write_stream(
     )
 
 
+def write_blob(target: Target, request: WriteBlobRequest, compression: Compression) -> HttpRequest:
+    """Build the head of ``TableWriteBlob`` for one blob, whose bytes are streamed (wire.md §11.1)."""
+    params = {
+        **_stream(request),
+        "PartitionValues": ",".join(request.partition_values or ()),
+        "ColumnIndex": str(request.column_index),
+    }
+    headers = {"Content-Type": _OCTETS}
+    if compression.content_encoding:
+        headers["Content-Encoding"] = compression.content_encoding
+    return HttpRequest("POST", URL_PREFIX, _query(target, "WriteBlob", params), headers)
+
+
+def write_blob_batch(target: Target, request: WriteBlobRequest) -> HttpRequest:
+    """Build the head of ``TableWriteBlob`` for many blobs, whose frames are streamed (wire.md §11.2)."""
+    params = {**_stream(request), "Mode": "Batch"}
+    return HttpRequest("POST", URL_PREFIX, _query(target, "WriteBlob", params), {"Content-Type": _OCTETS})
+
+
+def read_blobs(request: ReadBlobRequest, compression: Compression) -> HttpRequest:
+    """Build ``BlobRead``: the references alone say where blobs are (wire.md §11.4)."""
+    headers = {"Accept-Encoding": compression.accept_encoding}
+    return _json(_BLOBS, "Read", {}, {"BlobReferences": request.blob_references}, headers)
+
+
 def _json(
     target: Target, verb: str, params: dict[str, str], body: Any, headers: dict[str, str] | None = None
 ) -> HttpRequest:
@@ -178,7 +208,7 @@ def _query(target: Target, verb: str, params: dict[str, str]) -> dict[str, str]:
     return {"Action": target.kind + verb, "Target": target.path, **params}
 
 
-def _stream(request: CreateWriteStreamRequest | WriteStreamRequest) -> dict[str, str]:
+def _stream(request: CreateWriteStreamRequest | WriteStreamRequest | WriteBlobRequest) -> dict[str, str]:
     return {
         "SessionId": str(request.session_id),
         "StreamId": str(request.stream_id),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-from maxlake.protocol.enums import Codec, SessionStatus, SplitMode, TimeUnit
+from maxlake.protocol.enums import ChecksumType, Codec, SessionStatus, SplitMode, TimeUnit
 
-__all__ = ["Compression", "SessionStatus", "SplitMode", "Status", "TimeUnit"]
+__all__ = ["ChecksumType", "Compression", "SessionStatus", "SplitMode", "Status", "TimeUnit"]
 
 
 class Compression(Enum):
-    """How rows are compressed inside their Arrow stream (wire.md §6)."""
+    """How rows are compressed inside their Arrow stream (wire.md §6), and blobs as a whole (wire.md §11)."""
 
     UNCOMPRESSED = 0
     ZSTD = 1
@@ -20,6 +20,11 @@ class Compression(Enum):
     def accept_encoding(self) -> str:
         """The word that asks the service for this compression."""
         return _ACCEPT_ENCODING[self]
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The word that tells the service of this compression; ``None`` without one."""
+        return None if self is Compression.UNCOMPRESSED else _ACCEPT_ENCODING[self]
 
     def to_compression_name(self) -> str | None:
         """Return Arrow's name of the codec; ``None`` without compression."""

@@ -81,11 +81,17 @@ class BrokenConnectionError(ClientError, BusyError):  # pyright: ignore[reportIn
 
 
 class TruncatedStreamError(BrokenConnectionError):
-    """Row data ended before its end marker: rows are missing, those read so far are good."""
+    """Rows or blobs ended before their end: some are missing, those read so far are good."""
 
 
 class MalformedAnswerError(ClientError, InternalError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The service answered 200 with something the protocol does not allow."""
+
+
+class ChecksumError(ClientError, InternalError, odps_errors.ChecksumError):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """A blob is not what was sent: its MD5 on upload, or the CRC32C of a block on download. Try it again."""
+
+    odps_class = odps_errors.ChecksumError
 
 
 class UnexpectedStatusError(ClientError, InternalError):  # pyright: ignore[reportIncompatibleVariableOverride]

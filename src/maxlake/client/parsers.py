@@ -15,6 +15,7 @@ from maxlake.client.responses import (
     CreateWriteStreamResponse,
     GetWriteSessionResponse,
     GetWriteStreamResponse,
+    WriteBlobResponse,
     WriteStreamResponse,
 )
 from maxlake.protocol.headers import REQUEST_ID_HEADER, ROUTE_TOKEN_HEADER
@@ -94,6 +95,11 @@ def uploaded(answer: Answer) -> tuple[str | None, WriteStreamResponse]:
     if message is not None and not isinstance(message, str):
         raise _malformed(answer, "CommitMessage is not a text")
     return message, _convert(answer, content, WriteStreamResponse)
+
+
+def written_blobs(answer: Answer) -> WriteBlobResponse:
+    """Parse the answer to an upload of one blob or many."""
+    return _convert(answer, _content(answer), WriteBlobResponse)
 
 
 def acknowledged(answer: Answer) -> None:

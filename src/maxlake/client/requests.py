@@ -105,6 +105,32 @@ class CloseWriteStreamRequest(msgspec.Struct):
     stream_version: int | None = 0
 
 
+class WriteBlobRequest(msgspec.Struct):
+    """Where a blob, or a batch of them, is uploaded to; a batch's blobs say the last two themselves.
+
+    ``partition_values`` are texts such as ``pt=1``; ``column_index`` counts the table's columns from 0.
+    """
+
+    session_id: str | None
+    stream_id: str | int | None
+    stream_version: int | None = 0
+    partition_values: list[str] | None = None
+    column_index: int = 0
+
+    def __post_init__(self) -> None:
+        self.partition_values = self.partition_values or []
+
+
+class ReadBlobRequest(msgspec.Struct):
+    """The blobs to read. References in bytes become text."""
+
+    blob_references: Any
+
+    def __post_init__(self) -> None:
+        given: list[str | bytes] = list(self.blob_references or ())
+        self.blob_references = [each.decode() if isinstance(each, bytes) else each for each in given]
+
+
 def checked_compression(value: object) -> Compression:
     """Return ``value``, or UNCOMPRESSED for ``None``. Raises ``ValueError`` for anything else."""
     if value is None:

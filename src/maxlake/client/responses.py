@@ -109,6 +109,20 @@ class WriteStreamResponse(msgspec.Struct, kw_only=True, rename="pascal"):
     request_id: str | None = None
 
 
+class WriteBlobResponse(msgspec.Struct, kw_only=True, rename="pascal"):
+    """Stored blobs: ``blob_reference`` of a single one, ``blob_references`` of a batch in its order.
+
+    ``size`` is the bytes of all blobs; a ``warning_message`` says what was not as asked for.
+    """
+
+    blob_reference: str | None = None
+    blob_references: list[str] | None = None
+    warning_message: str | None = None
+    size: int | None = None
+    md5_value: str | None = msgspec.field(default=None, name="MD5Value")
+    request_id: str | None = None
+
+
 class CloseWriteStreamResponse(msgspec.Struct, kw_only=True, rename="pascal"):
     """A closed stream; ``warning_message`` containing ``data_incomplete`` means rows are missing."""
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from odps.models import Instance, Table
-from odps.tunnel import TableTunnel
-
 from maxlake.client import builders, parsers
-from maxlake.client.builders import Target
-from maxlake.client.endpoint import StorageEndpoint
+from maxlake.client.blob_api import BlobApi
+from maxlake.client.connected import require
 from maxlake.client.requests import (
     CloseWriteStreamRequest,
     CreateReadSessionRequest,
@@ -21,13 +17,9 @@ from maxlake.client.requests import (
     WriteStreamRequest,
 )
 from maxlake.client.streams import StreamReader, StreamWriter
-from maxlake.client.transport import Transport
-from odps import ODPS, options
 
 if TYPE_CHECKING:
-    from maxlake.client.download import Download
     from maxlake.client.enums import Compression
-    from maxlake.client.exchange import Answer, HttpRequest
     from maxlake.client.options import ArrowOptions, DataFormat, IncrementalReadOptions, SplitOptions
     from maxlake.client.responses import (
         CloseWriteStreamResponse,
@@ -37,13 +29,9 @@ if TYPE_CHECKING:
         GetWriteSessionResponse,
         GetWriteStreamResponse,
     )
-    from maxlake.client.upload import Upload
-
-_TAGS_HEADER = "odps-tunnel-tags"
-_OF_THIS_PROCESS = ("_lock", "_rest", "_transport")
 
 
-class StorageApiClient:
+class StorageApiClient(BlobApi):
     """Client of Storage API V2 for one table, or read-only for one SQL instance's result.
 
     ``rest_endpoint`` (may end in ``/api``) replaces the discovery of the tunnel endpoint.
@@ -54,59 +42,6 @@ class StorageApiClient:
     nor an ``Instance``. Its methods raise errors of ``odps.errors`` (see ``maxlake.client.errors``),
     and ``ValueError`` for bad arguments before anything is sent.
     """
-
-    def __init__(
-        self,
-        odps: ODPS,
-        table_or_instance: Any = None,
-        rest_endpoint: str | None = None,
-        quota_name: str | None = None,
-        tags: str | list[str] | None = None,
-    ) -> None:
-        if not isinstance(odps, ODPS):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-            raise ValueError(f"odps must be an ODPS entry object, not {odps!r}")  # noqa: TRY004 - documented
-        if not isinstance(table_or_instance, (Table, Instance)):
-            raise ValueError(f"a Table or an Instance is needed, not {table_or_instance!r}")  # noqa: TRY004
-        self._odps = odps
-        self._subject = table_or_instance
-        self._target = _target_of(table_or_instance)
-        self._rest_endpoint = rest_endpoint
-        self._quota_name = quota_name
-        self._tags = _header_text(_joined(options.tunnel.tags if tags is None else tags), "tags")
-        self._route_token: str | None = None
-        self._lock = Lock()
-        self._rest: Any = None
-        self._transport: Transport | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to this process; the copy connects anew."""
-        return {name: value for name, value in vars(self).items() if name not in _OF_THIS_PROCESS}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=Lock(), _rest=None, _transport=None)
-
-    @property
-    def table(self) -> Any:
-        """The table, ``None`` for an instance's result."""
-        return None if self._target.is_instance else self._subject
-
-    @property
-    def tunnel_rest(self) -> Any:
-        """PyODPS' REST client of the tunnel endpoint, which is discovered at first use."""
-        if self._rest is None:
-            tunnel = TableTunnel(
-                self._odps,
-                project=self._subject.project,
-                endpoint=self._rest_endpoint,
-                quota_name=self._quota_name,
-            )
-            self._rest = tunnel.tunnel_rest
-        return self._rest
-
-    @property
-    def route_token(self) -> str | None:
-        """The route token of the latest answer that carried one; sent where no other is given."""
-        return self._route_token
 
     def create_read_session(
         self,
@@ -147,7 +82,7 @@ class StorageApiClient:
 
     def get_read_session(self, session_id: str, refresh: bool = False) -> CreateReadSessionResponse:
         """Return the state of a read session; with ``refresh``, extend its life first, even if expired."""
-        _require(session_id=session_id)
+        require(session_id=session_id)
         request = builders.get_read_session(self._target, session_id, refresh=refresh)
         return parsers.read_session(self._call(request))
 
@@ -171,7 +106,7 @@ class StorageApiClient:
         dropped. Batches hold at most ``max_batch_rows`` rows and, unless 0, about
         ``max_batch_raw_size`` bytes. ``data_columns`` is a choice among the session's columns.
         """
-        _require(session_id=session_id)
+        require(session_id=session_id)
         rows = ReadStreamRequest(
             session_id,
             split_index,
@@ -215,7 +150,7 @@ class StorageApiClient:
     def get_write_session(self, session_id: str) -> GetWriteSessionResponse:
         """Return the streams of a write session."""
         self._require_table("get_write_session")
-        _require(session_id=session_id)
+        require(session_id=session_id)
         return parsers.write_session_state(self._call(builders.get_write_session(self._target, session_id)))
 
     def commit_write_session(
@@ -227,7 +162,7 @@ class StorageApiClient:
     ) -> None:
         """Make the rows of all closed streams visible, or of the listed ones, given as ids and versions."""
         self._require_table("commit_write_session")
-        _require(session_id=session_id)
+        require(session_id=session_id)
         streams = _stream_lists(stream_ids, stream_versions)
         request = builders.commit_write_session(self._target, session_id, streams, self._token(route_token))
         parsers.acknowledged(self._call(request))
@@ -235,7 +170,7 @@ class StorageApiClient:
     def abort_write_session(self, session_id: str, route_token: str | None = None) -> None:
         """Discard a write session and all its rows. May be repeated."""
         self._require_table("abort_write_session")
-        _require(session_id=session_id)
+        require(session_id=session_id)
         request = builders.abort_write_session(self._target, session_id, self._token(route_token))
         parsers.acknowledged(self._call(request))
 
@@ -248,7 +183,7 @@ class StorageApiClient:
     ) -> CreateWriteStreamResponse:
         """Open a stream in a write session. A higher version of an id discards the rows of the lower."""
         self._require_table("create_write_stream")
-        _require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
+        require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         stream = CreateWriteStreamRequest(session_id, stream_id, stream_version)
         request = builders.create_write_stream(self._target, stream, self._token(route_token))
         return parsers.write_stream(self._call(request))
@@ -267,7 +202,7 @@ class StorageApiClient:
         access token and row offset for the next write.
         """
         self._require_table("get_write_stream")
-        _require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
+        require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         stream = CreateWriteStreamRequest(session_id, stream_id, stream_version, exactly_once_mode)
         request = builders.get_write_stream(self._target, stream, self._token(route_token))
         return parsers.write_stream_state(self._call(request))
@@ -290,7 +225,7 @@ class StorageApiClient:
         checked only: it is ``ArrowWriter`` that compresses.
         """
         self._require_table("write_rows_stream")
-        _require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
+        require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         rows = WriteStreamRequest(
             session_id, stream_id, stream_version, record_count, compression, row_offset, access_token
         )
@@ -306,68 +241,10 @@ class StorageApiClient:
     ) -> CloseWriteStreamResponse:
         """Close a stream after its last row; only closed streams can be committed."""
         self._require_table("close_write_stream")
-        _require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
+        require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         stream = CloseWriteStreamRequest(session_id, stream_id, stream_version)
         request = builders.close_write_stream(self._target, stream, self._token(route_token))
         return parsers.closed_stream(self._call(request))
-
-    def _call(self, request: HttpRequest) -> Answer:
-        answer = self._connected().call(request)
-        self._follow_route(parsers.route_token_of(answer.headers))
-        return answer
-
-    def _download(self, request: HttpRequest) -> Download:
-        download = self._connected().download(request)
-        self._follow_route(parsers.route_token_of(download.headers))
-        return download
-
-    def _upload(self, request: HttpRequest) -> Upload:
-        return self._connected().upload(request)
-
-    def _connected(self) -> Transport:
-        with self._lock:
-            if self._transport is None:
-                params = {"quotaName": self._quota_name} if self._quota_name else {}
-                headers = {_TAGS_HEADER: self._tags} if self._tags else {}
-                self._transport = Transport(StorageEndpoint(self.tunnel_rest, params, headers))
-            return self._transport
-
-    def _follow_route(self, token: str | None) -> None:
-        if token is not None:
-            self._route_token = token
-
-    def _token(self, given: str | None) -> str | None:
-        return self._route_token if given is None else _header_text(given, "route_token")
-
-    def _require_table(self, call: str) -> None:
-        if self._target.is_instance:
-            raise ValueError(f"{call} needs a table, but this client reads the result of an instance")
-
-
-def _target_of(subject: Any) -> Target:
-    project = str(subject.project.name)
-    if isinstance(subject, Instance):
-        return Target.instance(project, str(subject.id))
-    schema = subject.get_schema()
-    return Target.table(project, schema.name if schema is not None else None, subject.name)
-
-
-def _joined(tags: Any) -> str:
-    return tags if isinstance(tags, str) else ",".join(tags or ())
-
-
-def _header_text(value: str, name: str) -> str:
-    """Return ``value`` if a header can hold it, else raise ``ValueError`` naming the argument."""
-    if not (value.isascii() and (value.isprintable() or not value)):
-        raise ValueError(f"{name} must be printable ASCII, not {value!r}")
-    return value
-
-
-def _require(**arguments: object) -> None:
-    """Raise ``ValueError`` for an argument that is ``None`` or empty; 0 is neither."""
-    for name, value in arguments.items():
-        if value is None or value == "":
-            raise ValueError(f"{name} must not be None or empty")
 
 
 def _stream_lists(ids: list[str] | None, versions: list[int] | None) -> tuple[list[str], list[int]] | None:

@@ -10,12 +10,10 @@ from maxlake.client.arrow_frames import ArrowFrameError, ArrowFrames
 from maxlake.client.buffers import BufferRing
 from maxlake.client.enums import Status
 from maxlake.client.errors import MalformedAnswerError, TruncatedStreamError
-from maxlake.client.pipeline import Pipeline
-from maxlake.protocol.limits import CLIENT_DIRECT_SEND, CLIENT_UPLOAD_CHUNK
+from maxlake.client.upload_writer import UploadWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from maxlake.client.download import Download
     from maxlake.client.responses import WriteStreamResponse
@@ -136,7 +134,7 @@ class StreamReader(io.IOBase):
         ) from cause
 
 
-class StreamWriter(io.IOBase):
+class StreamWriter(UploadWriter):
     """Rows being sent, as the bytes of an Arrow IPC stream.
 
     ``upload`` begins the request; it is called by the first write that sends. ``on_route_token`` is
@@ -148,26 +146,10 @@ class StreamWriter(io.IOBase):
     def __init__(
         self, upload: Callable[[], Upload], on_route_token: Callable[[str], object] | None = None
     ) -> None:
-        self.error: BaseException | None = None
-        self._begin = upload
-        self._pipeline: Pipeline | None = None
+        super().__init__(upload)
         self._on_route_token = on_route_token
-        self._pending = bytearray()
-        self._result: tuple[str | None, bool] | None = None
-        self._headers: dict[str, str] = {}
+        self._message: str | None = None
         self._response: WriteStreamResponse | None = None
-
-    def write(self, data: Any) -> bool:
-        """Send ``data``, any contiguous bytes-like object.
-
-        Returns ``True``, or ``False`` if the writer is finished, failed or closed. Raises the
-        service's error, or ``BrokenConnectionError``, the moment it is learned of.
-        """
-        return self._write(data, lent=not isinstance(data, bytes))
-
-    def give(self, data: Any) -> bool:
-        """Send ``data``, which nobody ever changes: nothing large is copied. Otherwise as ``write``."""
-        return self._write(data, lent=False)
 
     def finish(self) -> tuple[str | None, bool]:
         """End the upload; return the commit message and ``True``.
@@ -175,31 +157,13 @@ class StreamWriter(io.IOBase):
         After a failure that was raised already, and after closing, returns ``(None, False)``. Called
         again, returns what it returned first.
         """
-        if self._result is not None:
-            return self._result
-        self._result = (None, False)
-        if self.error is not None or self.closed:
-            return self._result
-        try:
-            answer = self._begun().finish([memoryview(self._pending)])
-            self._headers = answer.headers
-            message, self._response = parsers.uploaded(answer)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._result = (message, True)
-        token = self.get_route_token()
-        if token is not None and self._on_route_token is not None:
-            self._on_route_token(token)
-        return self._result
-
-    def get_status(self) -> Status:
-        """Return ``Status.OK`` after a successful finish, else ``Status.RUNNING``."""
-        return Status.OK if self._result is not None and self._result[1] else Status.RUNNING
-
-    def get_request_id(self) -> str | None:
-        """Return the request id of the answer; ``None`` before there is one."""
-        return parsers.request_id_of(self._headers) or getattr(self.error, "request_id", None)
+        answered = self.complete(parsers.uploaded)
+        if answered is not None:
+            self._message, self._response = answered
+            token = self.get_route_token()
+            if token is not None and self._on_route_token is not None:
+                self._on_route_token(token)
+        return self._message, self.get_status() is Status.OK
 
     def get_route_token(self) -> str | None:
         """Return the route token of the answer; ``None`` before finish, or if it carried none."""
@@ -210,56 +174,3 @@ class StreamWriter(io.IOBase):
         if self._response is None or self._response.exactly_once_row_offset is None:
             return None
         return self._response
-
-    def writable(self) -> bool:
-        """Return whether ``write`` still takes data."""
-        return not self.closed and self._result is None and self.error is None
-
-    def close(self) -> None:
-        """Close the writer; an upload that was not finished is discarded by the service."""
-        if self._pipeline is not None:
-            self._pipeline.abort()
-        super().close()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if exc_type is None and self.error is None:
-                self.finish()
-        finally:
-            self.close()
-
-    def _write(self, data: Any, *, lent: bool) -> bool:
-        if not self.writable():
-            return False
-        view = memoryview(data).cast("B")
-        try:
-            if view.nbytes >= CLIENT_DIRECT_SEND:
-                self._send([memoryview(self._pending), view], lent=lent)
-            else:
-                self._pending += view
-                if len(self._pending) >= CLIENT_UPLOAD_CHUNK:
-                    self._send([memoryview(self._pending)], lent=False)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        return True
-
-    def _send(self, pieces: list[memoryview], *, lent: bool) -> None:
-        self._begun().send(pieces, lent=lent)
-        self._pending = bytearray()
-
-    def _begun(self) -> Pipeline:
-        if self._pipeline is None:
-            self._pipeline = Pipeline(self._begin())
-        return self._pipeline
-
-    def _fail(self, error: BaseException) -> None:
-        self.error = error
-        self._pending = bytearray()
-        if self._pipeline is not None:
-            self._pipeline.abort()

@@ -18,6 +18,7 @@ from sqlalchemy import Table as SqlTable
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import ducklake
+from maxlake.lake.blob_uses import blob_use
 from maxlake.lake.commits import removal
 from maxlake.lake.database import Database
 from maxlake.lake.file_details import delete_detail, file_detail
@@ -145,6 +146,7 @@ def _schedule(database: Database, files: Sequence[CatalogFile]) -> list[CatalogF
 def _forget(connection: Connection, file_ids: Sequence[int]) -> None:
     for kind in (
         file_detail,
+        blob_use,
         ducklake.file_column_stats,
         ducklake.file_variant_stats,
         ducklake.file_partition_value,

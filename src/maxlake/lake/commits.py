@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Column, Connection, String, and_, insert, select, update
 from sqlalchemy import Table as SqlTable
 
-from maxlake.lake import ducklake, partitions, tables
+from maxlake.lake import blob_uses, ducklake, partitions, tables
 from maxlake.lake.database import chunks, metadata
 from maxlake.lake.file_details import delete_detail, file_detail
 from maxlake.lake.files import ListedFile
@@ -289,6 +289,7 @@ def _insert_details(
             for file_id, part in pairs
         ],
     )
+    blob_uses.record(connection, [(file_id, part.blobs) for file_id, part in pairs])
     statistics = [
         {
             "data_file_id": file_id,

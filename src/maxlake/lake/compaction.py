@@ -18,6 +18,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import commits, ducklake, durable, file_lists, tables
+from maxlake.lake.blob_uses import BlobUses
 from maxlake.lake.file_details import delete_detail
 from maxlake.lake.files import ListedFile
 from maxlake.lake.lake import Lake
@@ -227,7 +228,8 @@ def _written(data: Path, merge: Merge, stopped: Callable[[], bool]) -> tuple[Par
     There is no part where no row is left.
     """
     path, schema, columns = _shape(data, merge)
-    writer = PartWriter(data / merge.table.path / path, schema, bounded_leaves(schema))
+    blobs = BlobUses(merge.table)
+    writer = PartWriter(data / merge.table.path / path, schema, bounded_leaves(schema), blobs)
     try:
         for batch in _rows(data, merge.sources, columns, schema):
             if stopped():

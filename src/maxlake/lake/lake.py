@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import delete, insert, select
 
-from maxlake.lake import definitions, ducklake, durable, snapshots
+from maxlake.lake import blob_key, definitions, ducklake, durable, snapshots
+from maxlake.lake.blob_store import BlobStore
 from maxlake.lake.database import Database
 from maxlake.lake.file_lists import FileLists
 from maxlake.lake.pruning import FileBounds
@@ -25,13 +26,21 @@ CREATED_AT = "maxlake_created_at"
 #: The option by which other programs write and delete rows in files, where we look for them.
 NO_INLINING = ("data_inlining_row_limit", "0")
 
+#: The blobs of a project, beside the data directory; made when there are some.
+BLOBS_DIRECTORY = "blobs"
+
 
 class Lake:
-    """A DuckLake 1.0 catalog we write ourselves, and the Parquet files it names."""
+    """A DuckLake 1.0 catalog we write ourselves, the Parquet files it names, and the blobs these refer to.
+
+    ``blob_key`` signs references to blobs.
+    """
 
     def __init__(self, database: Database, data: Path) -> None:
         self.database = database
         self.data = data
+        self.blobs = BlobStore(data.parent / BLOBS_DIRECTORY)
+        self.blob_key = b""
         self.file_lists = FileLists()
         self.file_bounds = FileBounds()
         self._upserts: dict[int, Turns] = {}
@@ -51,6 +60,7 @@ class Lake:
         with self.database.write() as connection:
             snapshots.begin_history(connection)
             definitions.forget_bounds(connection)
+            self.blob_key = blob_key.load(connection)
             known = connection.execute(
                 select(metadata.c.value).where(metadata.c.key == "data_path")
             ).scalar_one_or_none()
@@ -112,5 +122,6 @@ class Lake:
             yield
 
     def close(self) -> None:
-        """Release the database."""
+        """Release the database and every file."""
+        self.blobs.close()
         self.database.close()

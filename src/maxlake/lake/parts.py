@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maxlake.lake import durable
+from maxlake.lake.blob_uses import BlobUse, BlobUses
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.routing import Router, Target
 from maxlake.lake.row_numbers import is_internal
@@ -57,7 +58,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     ``bucket`` is that of all its rows, None in tables that are not clustered; ``groups`` has the rows and
     raw bytes of each row group where there are several. Columns with a field id above ``last_field_id`` are
-    younger than the file.
+    younger than the file. ``blobs`` are the objects its rows refer to.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     last_field_id: int
     bucket: int | None = None
     groups: tuple[tuple[int, int], ...] = ()
+    blobs: tuple[BlobUse, ...] = ()
 
 
 def storage_schema(table: Table) -> pa.Schema:
@@ -86,8 +88,9 @@ def storage_schema(table: Table) -> pa.Schema:
 class PartWriter:
     """One file being written: it takes batches, ends, is published and becomes a part, or is discarded."""
 
-    def __init__(self, path: Path, schema: pa.Schema, bounded: list[str]) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, bounded: list[str], blobs: BlobUses) -> None:
         self.path = path
+        self._blobs = blobs
         self._schema = schema
         self._bounded = bounded
         self.buffered: list[pa.RecordBatch] = []
@@ -117,6 +120,7 @@ class PartWriter:
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add rows of the file's schema."""
+        self._blobs.add(batch)
         size = _held_bytes(batch)
         if batch.num_rows < SHORT_RUN_ROWS and size < SHORT_RUN_BYTES:
             self._short.append(batch)
@@ -190,6 +194,7 @@ class PartWriter:
             groups=tuple(self.groups) if len(self.groups) > 1 else (),
             statistics=tuple(file_statistics(self._footers[0], fields)),
             last_field_id=max(field_id(field) or 0 for field in fields),
+            blobs=self._blobs.found(),
         )
 
     def discard(self) -> None:
@@ -317,7 +322,8 @@ class Upload:
                     f"one upload may write {most} {what}; send the other partitions in another",
                     where=self._table.full_name,
                 )
-        return PartWriter(self._directory / self._path(target), self._schema, self._bounded)
+        path = self._directory / self._path(target)
+        return PartWriter(path, self._schema, self._bounded, BlobUses(self._table))
 
     def _path(self, target: Target) -> str:
         directory = hive_path(self._values(target.key))

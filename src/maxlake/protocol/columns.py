@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -216,6 +216,18 @@ def write_schema(
         system_columns=(WriteColumn(column_type=operation),) if keys else (),
         columns=tuple(ColumnName(name=c.name, type=str(c.type)) for c in columns),
     )
+
+
+def blob_column_ids(schema: WriteSchema) -> frozenset[int]:
+    """Return the ids of all blobs that rows have, inside of lists, maps and structs too (wire.md §4.7)."""
+
+    def ids(node: ColumnType) -> Iterator[int]:
+        if node.type == _CODES[Kind.BLOB]:
+            yield node.column_id
+        for child in node.sub_types:
+            yield from ids(child)
+
+    return frozenset(found for column in schema.data_columns for found in ids(column.column_type))
 
 
 def _node(

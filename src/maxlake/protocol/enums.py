@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class Action(StrEnum):
-    """Every table and instance action of Storage API v2/v3 (wire.md §1.1)."""
+    """Every table, blob and instance action of Storage API v2/v3 (wire.md §1.1)."""
 
     TABLE_CREATE_READ_SESSION = "TableCreateReadSession"
     TABLE_GET_READ_SESSION = "TableGetReadSession"
@@ -21,6 +21,8 @@ class Action(StrEnum):
     TABLE_WRITE = "TableWrite"
     TABLE_CLOSE_WRITE_STREAM = "TableCloseWriteStream"
     TABLE_GET_WRITE_SCHEMA = "TableGetWriteSchema"
+    TABLE_WRITE_BLOB = "TableWriteBlob"
+    BLOB_READ = "BlobRead"
 
 
 class SplitMode(StrEnum):
@@ -96,3 +98,11 @@ class Codec(StrEnum):
 
     ZSTD = "zstd"
     LZ4_FRAME = "x-lz4-frame"
+
+
+class ChecksumType(IntEnum):
+    """What a blob's footer says about its data (wire.md §11.2): nothing, zlib's CRC-32, or MD5."""
+
+    NONE = 0
+    CRC32 = 1
+    MD5 = 2

@@ -96,6 +96,30 @@ UPLOAD_STALL = 15 * 60
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.
 MAX_FIELD_SIZE = 8 * 1024 * 1024
 
+# -- blobs ------------------------------------------------------------------------------------------
+
+#: Bytes of one blob (the vendor's limit).
+MAX_BLOB = 5 * 1024 * 1024 * 1024
+#: Blobs of one batch: the references that answer it stay below what a client reads whole.
+MAX_BLOBS_PER_BATCH = 10_000
+#: Bytes of a frame's header on upload, which may carry the key of a row, and of its footer.
+MAX_FRAME_HEADER = 1024 * 1024
+MAX_FRAME_FOOTER = 64 * 1024
+#: Characters of a mime type, and bytes of a file name: with both, the header of a downloaded frame stays
+#: below 1024 bytes, from which on V2 takes it for data (wire.md §11.5).
+MAX_MIME_TYPE = 127
+MAX_BLOB_NAME = 255
+#: Characters of a reference: both of these, and the names of its project, session and stream.
+MAX_BLOB_REFERENCE = 2048
+#: Blobs from this size on are a file each; smaller ones share packs, which end at the other.
+MAX_PACKED_BLOB = 1024 * 1024
+PACK_BYTES = 64 * 1024 * 1024
+#: Packs kept open for the next blobs of their streams, and for how long: far less than BLOB_GRACE.
+MAX_IDLE_PACKS = 64
+PACK_IDLE_TIME = 60 * 60
+#: Bytes of a blob read, checked and written at a time.
+BLOB_PIECE = 1024 * 1024
+
 # -- types ------------------------------------------------------------------------------------------
 
 #: Digits of a decimal type: Arrow's decimal256 ends there. Storing stops at 38 (DuckDB's widest).
@@ -195,6 +219,12 @@ SNAPSHOT_RETENTION = 7 * 24 * 60 * 60
 #: Age of a file that nobody names before it counts as left behind: no upload or merge takes that long to
 #: name what it has written last.
 ORPHAN_AGE = 24 * 60 * 60
+#: Age of a blob that no row refers to before it is removed (drift.md B.17): by default, and at least, because
+#: others may still add to its pack. And time between two searches of a server for such blobs: each looks at
+#: the file of every blob.
+BLOB_GRACE = 7 * 24 * 60 * 60
+MIN_BLOB_GRACE = 2 * PACK_IDLE_TIME
+BLOB_COLLECTION_INTERVAL = 24 * 60 * 60
 #: Time between two runs of maintenance, and how long one may go on beginning merges: the rest of the time
 #: a core is free for requests.
 MAINTENANCE_INTERVAL = 10 * 60
@@ -221,5 +251,7 @@ CLIENT_DIRECT_SEND = 64 * 1024
 #: Bytes of an upload that wait for a slow service while the caller makes more. The memory of a writer
 #: is this, a chunk being gathered and a batch being serialised.
 CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
+#: Blobs that a parallel reader asks for in one request.
+CLIENT_BLOBS_PER_REQUEST = 64
 #: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
 CLIENT_READ_BUFFERS = 8

@@ -29,6 +29,7 @@ SERVED_PARAMETERS = frozenset(
             "Partition",
         ),
         *("WriteMode", "StreamId", "StreamVersion", "ExactlyOnceMode", "RowOffset"),
+        *("Mode", "ColumnIndex", "PartitionValues"),
         *("TableId", "SchemaVersion", "BlockNumber", "AttemptNumber", "enableQuotaToken"),
         *("curr_project", "curr_schema", "name", "marker", "maxitems", "data", "extended"),
         *("partition", "partitions", "source", "result", "taskstatus"),

@@ -7,7 +7,8 @@ looks at a user agent.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -16,8 +17,10 @@ from starlette.datastructures import Headers
 
 from maxlake.protocol.enums import Codec, WriteMode
 from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.messages.blobs import WriteBlobsResponse
 from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
+from maxlake.service.blob_columns import Addressing
 
 _CODECS = {codec.value: codec for codec in Codec}
 _REFUSED = re.compile(r"q=0(\.0*)?")
@@ -39,6 +42,17 @@ class Compression:
     layer: Layer
 
 
+class BlobLayers(Enum):
+    """What lies around the blobs of an answer, beside the checksums of their blocks (wire.md §11.4)."""
+
+    #: Nothing, whatever the client accepts: on the rest official Python clients disagree, one silently.
+    NEVER_COMPRESSED = auto()
+    #: LZ4 inside the checksums, which the client expects without being told.
+    ALWAYS_LZ4 = auto()
+    #: Nothing, unless the client refuses that; then what it accepts, inside the checksums.
+    AS_ACCEPTED = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What one kind of client needs."""
@@ -49,11 +63,37 @@ class Dialect:
     lists_streams: bool
     #: Whether a preview's ``Limit`` of 0 means that none was chosen: C++ always sends one.
     zero_limit_is_default: bool = False
+    #: How blobs are compressed on their way to this client (drift.md A.2).
+    blob_layers: BlobLayers = BlobLayers.NEVER_COMPRESSED
+    #: Whether a blob that is read alone has a frame: without one 0.13.0 loses some, and every mime type
+    #: (drift.md A.3).
+    frames_single_blob: bool = False
+    #: What ``ColumnIndex`` of a blob counts (drift.md A.11).
+    blob_addressing: Addressing = Addressing.COLUMN_ID
+    #: Whether a batch of blobs may be answered with a warning: on one, V2 fails after a successful upload.
+    takes_batch_warnings: bool = True
 
 
-STORAGE_API_V2 = Dialect(Layer.IPC_BUFFERS, lists_streams=True)
+#: Our own client.
+MAXLAKE = Dialect(
+    Layer.IPC_BUFFERS, lists_streams=True, frames_single_blob=True, blob_addressing=Addressing.POSITION
+)
+STORAGE_API_V2 = replace(MAXLAKE, takes_batch_warnings=False)
+#: That of PyODPS 0.13.1, told from MaxStorage by less than certain signs: frames would harm the latter.
+STORAGE_API_V2_0_13_1 = Dialect(Layer.IPC_BUFFERS, lists_streams=True, takes_batch_warnings=False)
 MAX_STORAGE = Dialect(Layer.WHOLE_BODY, lists_streams=True)
-OTHER = Dialect(Layer.IPC_BUFFERS, lists_streams=False, zero_limit_is_default=True)
+JAVA = Dialect(
+    Layer.IPC_BUFFERS,
+    lists_streams=False,
+    zero_limit_is_default=True,
+    blob_layers=BlobLayers.ALWAYS_LZ4,
+)
+OTHER = Dialect(
+    Layer.IPC_BUFFERS,
+    lists_streams=False,
+    zero_limit_is_default=True,
+    blob_layers=BlobLayers.AS_ACCEPTED,
+)
 
 
 def recognise(headers: Headers, target: str) -> Dialect:
@@ -65,16 +105,16 @@ def recognise(headers: Headers, target: str) -> Dialect:
     """
     agent = headers.get("user-agent", "")
     if agent.startswith("maxlake/"):
-        return STORAGE_API_V2
+        return MAXLAKE
     found = _PYODPS.match(agent)
     if found is None:
-        return OTHER
+        return JAVA if agent.startswith("JavaSDK") else OTHER
     version = tuple(int(part) for part in found.groups())
     if version >= (0, 13, 2):
         return MAX_STORAGE
     if version == (0, 13, 1) and (".schemas." not in target or _compression_after_content_type(headers)):
         return MAX_STORAGE
-    return STORAGE_API_V2
+    return STORAGE_API_V2_0_13_1 if version == (0, 13, 1) else STORAGE_API_V2
 
 
 def _compression_after_content_type(headers: Headers) -> bool:
@@ -84,11 +124,17 @@ def _compression_after_content_type(headers: Headers) -> bool:
 
 def accepted_codec(headers: Headers) -> Codec | None:
     """Return the first codec of ours that the client accepts, in its order; None for plain (drift.md A.1)."""
-    for offer in headers.get("accept-encoding", "").split(","):
-        word, _, weight = (part.strip().lower() for part in offer.partition(";"))
-        if word in _CODECS and not _REFUSED.fullmatch(weight):
+    for word, refused in _offers(headers):
+        if word in _CODECS and not refused:
             return _CODECS[word]
     return None
+
+
+def _offers(headers: Headers) -> Iterator[tuple[str, bool]]:
+    """Yield the encodings a client names, in its order, and whether it refuses them (RFC 9110 §12.5.3)."""
+    for offer in headers.get("accept-encoding", "").split(","):
+        word, _, weight = (part.strip().lower() for part in offer.partition(";"))
+        yield word, _REFUSED.fullmatch(weight) is not None
 
 
 def read_compression(dialect: Dialect, headers: Headers) -> Compression | None:
@@ -101,6 +147,47 @@ def preview_compression(_: Dialect, headers: Headers) -> Compression | None:
     """Return how previews go: only C++ asks for compression there, and reads IPC buffers (wire.md §6)."""
     codec = accepted_codec(headers)
     return None if codec is None else Compression(codec, Layer.IPC_BUFFERS)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobForm:
+    """How blobs go to one client: inside the checksums perhaps compressed, inside of that perhaps framed."""
+
+    codec: Codec | None
+    framed: bool
+
+
+def blob_form(dialect: Dialect, headers: Headers, count: int) -> BlobForm:
+    """Return how ``count`` blobs go to this client (drift.md A.2, A.3)."""
+    framed = count != 1 or dialect.frames_single_blob
+    match dialect.blob_layers:
+        case BlobLayers.ALWAYS_LZ4:
+            return BlobForm(Codec.LZ4_FRAME, framed)
+        case BlobLayers.AS_ACCEPTED if not _accepts_identity(headers):
+            return BlobForm(accepted_codec(headers), framed)
+        case _:
+            return BlobForm(None, framed)
+
+
+def _accepts_identity(headers: Headers) -> bool:
+    """Tell whether a client takes plain bodies: all do that do not say otherwise (RFC 9110 §12.5.3)."""
+    refused = dict(_offers(headers))
+    return not refused.get("identity", refused.get("*", False))
+
+
+def blob_batch(answer: WriteBlobsResponse, dialect: Dialect) -> WriteBlobsResponse:
+    """Shape the answer to a batch of blobs: without a warning for clients that fail on one."""
+    return answer if dialect.takes_batch_warnings else msgspec.structs.replace(answer, warning_message="")
+
+
+def content_codec(content_encoding: str) -> Codec | None:
+    """Return what an upload is compressed with, None for nothing (wire.md §11.1). Raises InvalidArgument."""
+    word = content_encoding.strip().lower()
+    if word in ("", "identity"):
+        return None
+    if word not in _CODECS:
+        raise invalid_argument(f"Content-Encoding {word[:64]!r} is not taken; {', '.join(_CODECS)} are")
+    return _CODECS[word]
 
 
 def preview_limit(limit: int | None, dialect: Dialect) -> int | None:

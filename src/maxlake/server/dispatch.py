@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ from maxlake.protocol import limits
 from maxlake.protocol.enums import Action
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
-from maxlake.protocol.targets import TableTarget, parse_target
-from maxlake.server import dialects
+from maxlake.protocol.targets import BlobTarget, TableTarget, parse_target
+from maxlake.server import blob_handlers, dialects
 from maxlake.server import storage_handlers as handlers
+from maxlake.server.blob_response import send_blobs
 from maxlake.server.dialects import Compression, Dialect
 from maxlake.server.errors import stopping
 from maxlake.server.exchange import BodyCut, Exchange, Reply
@@ -28,6 +29,7 @@ from maxlake.server.upload import UploadBody, UploadQueues
 from maxlake.server.workers import Stopped, Workers
 
 if TYPE_CHECKING:
+    from maxlake.service.blob_reading import FoundBlob
     from maxlake.service.rows import RowStream
     from maxlake.service.service import Service
 
@@ -58,12 +60,20 @@ class RowAction:
 
 @dataclass(frozen=True, slots=True)
 class UploadAction:
-    """An Arrow IPC stream in, JSON out."""
+    """A stream of bytes in, JSON out. ``routed`` answers carry a route token (wire.md §2.2)."""
 
     handler: Callable[[StorageCall, UploadBody], Answer]
+    routed: bool = True
 
 
-AnyAction = JsonAction | LongAction | RowAction | UploadAction
+@dataclass(frozen=True, slots=True)
+class BlobAction:
+    """JSON in that names blobs of any table, the blobs out."""
+
+    find: Callable[[Service, bytes], Sequence[FoundBlob]]
+
+
+AnyAction = JsonAction | LongAction | RowAction | UploadAction | BlobAction
 
 ACTIONS: dict[Action, AnyAction] = {
     Action.TABLE_CREATE_READ_SESSION: LongAction(handlers.create_read_session, handlers.is_long_to_create),
@@ -79,6 +89,8 @@ ACTIONS: dict[Action, AnyAction] = {
     Action.TABLE_WRITE: UploadAction(handlers.write_rows),
     Action.TABLE_CLOSE_WRITE_STREAM: JsonAction(handlers.close_write_stream),
     Action.TABLE_GET_WRITE_SCHEMA: JsonAction(handlers.get_write_schema),
+    Action.TABLE_WRITE_BLOB: UploadAction(blob_handlers.write_blob, routed=False),
+    Action.BLOB_READ: BlobAction(blob_handlers.find_blobs),
 }
 _BY_NAME = {action.value: answer for action, answer in ACTIONS.items()}
 
@@ -98,6 +110,9 @@ class StorageApi:
         action = self._action(exchange)
         upload = isinstance(action, UploadAction)
         body = b"" if upload else await exchange.read_body(limits.MAX_JSON_BODY)
+        if isinstance(action, BlobAction):
+            await self._send_blobs(exchange, action, body)
+            return
         call = await self._workers.call(self._call, exchange, body, principal)
         match action:
             case JsonAction(handler, routed):
@@ -109,8 +124,15 @@ class StorageApi:
             case RowAction(handler, choose):
                 compression = choose(call.dialect, exchange.headers)
                 await send_rows(exchange, self._workers, lambda: handler(call), compression)
-            case UploadAction(handler):
-                await self._upload(exchange, handler, call)
+            case UploadAction():
+                await self._upload(exchange, action, call)
+
+    async def _send_blobs(self, exchange: Exchange, action: BlobAction, body: bytes) -> None:
+        text = exchange.parameters().identifier("Target")
+        if not isinstance(parse_target(text), BlobTarget):
+            raise invalid_argument(f"{text} is not {BlobTarget()}: references say where blobs are")
+        dialect = dialects.recognise(exchange.headers, text)
+        await send_blobs(exchange, self._workers, lambda: action.find(self._service, body), dialect)
 
     async def _perhaps_long(self, exchange: Exchange, action: LongAction, call: StorageCall) -> Answer:
         if not await self._workers.call(action.is_long, call):
@@ -139,23 +161,22 @@ class StorageApi:
             dialect=dialects.recognise(exchange.headers, text),
             retry_id=exchange.headers.get("odps-tunnel-retry-trace-id", ""),
             access_token=exchange.headers.get(WRITE_ACCESS_TOKEN_HEADER, ""),
+            content_encoding=exchange.headers.get("content-encoding", ""),
         )
 
-    async def _upload(
-        self, exchange: Exchange, handler: Callable[[StorageCall, UploadBody], Answer], call: StorageCall
-    ) -> None:
+    async def _upload(self, exchange: Exchange, action: UploadAction, call: StorageCall) -> None:
         exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
         async with self._workers.upload_place():
             body = UploadBody(limits.MAX_UPLOAD_BODY, self._upload_queues)
             pump = asyncio.create_task(body.pump(exchange))
             try:
                 answer = await self._workers.upload(
-                    lambda: handler(call, body), interrupt=lambda: body.fail(stopping())
+                    lambda: action.handler(call, body), interrupt=lambda: body.fail(stopping())
                 )
             finally:
                 await _ended(pump)
                 body.fail(BodyCut("the upload has been answered"))
-        await exchange.answer(_json(answer, exchange, routed=True))
+        await exchange.answer(_json(answer, exchange, routed=action.routed))
 
 
 async def _ended(pump: asyncio.Task[None]) -> None:

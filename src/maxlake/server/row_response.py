@@ -1,16 +1,9 @@
-"""Rows to the wire: Arrow IPC in pieces, produced in worker threads, one piece ahead of the socket.
-
-A piece is produced while the one before it is sent, and no third exists: a slow client slows the
-producer, and memory stays bounded. What fails before the first piece is an ordinary error answer; what
-fails later cuts the connection before the end-of-stream marker (wire.md §5).
-"""
+"""Rows to the wire: Arrow IPC in pieces. What fails late lacks the end-of-stream marker (wire.md §5)."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Callable, Generator
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,7 +11,8 @@ import pyarrow as pa
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Codec
 from maxlake.server.dialects import Compression, Layer
-from maxlake.server.exchange import Exchange, Reply, stalled
+from maxlake.server.exchange import Exchange
+from maxlake.server.piece_response import send_pieces
 from maxlake.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -84,54 +78,10 @@ def pieces(rows: RowStream, compression: Compression | None) -> Generator[bytes,
             rows.batches.close()
 
 
-class _Producer:
-    """The pieces of one answer, stepped and closed by whichever thread comes first, never by two."""
-
-    def __init__(self, produced: Generator[bytes, None, None]) -> None:
-        self._produced = produced
-        self._lock = Lock()
-
-    def step(self) -> bytes | None:
-        with self._lock:
-            return next(self._produced, None)
-
-    def close(self) -> None:
-        with self._lock:
-            self._produced.close()
-
-
 async def send_rows(
     exchange: Exchange, workers: Workers, open_rows: Callable[[], RowStream], compression: Compression | None
 ) -> None:
-    """Answer with rows. Raises what ``open_rows`` and the first piece raise; later failures cut it."""
-    async with workers.read_place():
-        producer = _Producer(pieces(await workers.call(open_rows), compression))
-        try:
-            await _send(exchange, workers, producer, compression)
-        finally:
-            await workers.call(producer.close)
-
-
-async def _send(
-    exchange: Exchange, workers: Workers, producer: _Producer, compression: Compression | None
-) -> None:
+    """Answer with rows, as :func:`send_pieces` does."""
     whole_body = compression is not None and compression.layer is Layer.WHOLE_BODY
     headers = (("content-encoding", compression.codec.value),) if compression and whole_body else ()
-    piece = await workers.call(producer.step)
-    if piece is not None and len(piece) < limits.ROW_PIECE:
-        await exchange.answer(Reply(piece, _CONTENT_TYPE, headers=headers))
-        return
-    await exchange.start(200, _CONTENT_TYPE, headers)
-    with exchange.watch_disconnect() as gone:
-        while piece is not None and not gone.done():
-            ahead = asyncio.create_task(workers.call(producer.step))
-            try:
-                async with asyncio.timeout(limits.READ_STALL):
-                    await exchange.send_piece(piece)
-            except TimeoutError as error:
-                raise stalled(f"the client took no rows for {limits.READ_STALL} s") from error
-            finally:
-                await asyncio.gather(ahead, return_exceptions=True)
-            piece = ahead.result()
-    if not exchange.disconnected:
-        await exchange.finish()
+    await send_pieces(exchange, workers, lambda: pieces(open_rows(), compression), _CONTENT_TYPE, headers)

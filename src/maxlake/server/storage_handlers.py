@@ -65,6 +65,7 @@ class StorageCall:
     dialect: Dialect
     retry_id: str
     access_token: str
+    content_encoding: str
 
     @property
     def session_id(self) -> str:
@@ -182,7 +183,7 @@ class WriteStreamRequest(Message, frozen=True):
 
 def create_write_stream(call: StorageCall) -> Answer:
     """TableCreateWriteStream (wire.md §9.1); block writers ask for quota with it (wire.md §8.2)."""
-    address = _stream_address(call)
+    address = stream_address(call)
     form = _form(call)
     if form is WriteForm.BLOCKS:
         return blocks.reserve(call.project, call.target, _plain_address(call), call.principal)
@@ -195,7 +196,7 @@ def create_write_stream(call: StorageCall) -> Answer:
 
 def get_write_stream(call: StorageCall) -> Answer:
     """TableGetWriteStream, as GET with everything in the query or as POST with a body (wire.md §9.2)."""
-    address = _stream_address(call)
+    address = stream_address(call)
     if _stream_form(call) is WriteForm.FLUSHES:
         return dialects.stream_status(streaming.get_stream(call.project, call.target, _plain_address(call)))
     answer = write_streams.get(
@@ -208,7 +209,7 @@ def close_write_stream(call: StorageCall) -> Answer:
     """TableCloseWriteStream (wire.md §9.4); what was streamed needs no end (drift.md A.13)."""
     if _stream_form(call) is WriteForm.FLUSHES:
         return CloseStreamResponse()
-    return write_streams.close(call.project, call.target, _stream_address(call), call.principal)
+    return write_streams.close(call.project, call.target, stream_address(call), call.principal)
 
 
 def write_rows(call: StorageCall, body: UploadBody) -> Answer:
@@ -217,7 +218,7 @@ def write_rows(call: StorageCall, body: UploadBody) -> Answer:
     if form is WriteForm.BLOCKS:
         return blocks.write(call.project, call.target, _block_address(call), body, call.principal)
     request = WriteRowsRequest(
-        stream=_stream_address(call),
+        stream=stream_address(call),
         count=call.parameters.unsigned("Count") or 0,
         table_id=call.parameters.text("TableId") or "",
         schema_version=call.parameters.unsigned("SchemaVersion"),
@@ -237,7 +238,8 @@ def _block_address(call: StorageCall) -> BlockAddress:
     return BlockAddress(session_id=call.session_id, block_number=block, attempt_number=attempt)
 
 
-def _stream_address(call: StorageCall) -> StreamAddress:
+def stream_address(call: StorageCall) -> StreamAddress:
+    """Return the stream that body or query names, the body first. Raises InvalidArgument."""
     body = decode(call.body, WriteStreamRequest)
     stream_id, version = body.stream_id, body.stream_version
     if stream_id in (None, ""):
@@ -262,7 +264,7 @@ def _plain_address(call: StorageCall) -> StreamAddress:
         raise invalid_argument(
             "blocks and streamed rows have no ExactlyOnceMode: leave it out, or write with WriteMode=Batch"
         )
-    return _stream_address(call)
+    return stream_address(call)
 
 
 def _form(call: StorageCall) -> WriteForm:

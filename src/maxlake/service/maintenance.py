@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,7 +23,7 @@ from maxlake.lake.cleanup import CatalogFile, Pin
 from maxlake.lake.compaction import Merge
 from maxlake.lake.orphans import StrayFile
 from maxlake.protocol.enums import WriteSessionState
-from maxlake.service import store
+from maxlake.service import blob_maintenance, store
 from maxlake.service.expiry import forget
 from maxlake.service.project import Project
 
@@ -46,6 +46,8 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a run of maintenance did, or would do. Bytes on disk; ``errors`` as text, the log has them whole.
 
+    ``blobs_removed`` counts files, which hold a large blob or many small ones.
+
     ``finished`` is False where time ran out or the run was stopped: the next one goes on.
     """
 
@@ -56,6 +58,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     bytes_removed: int = 0
     orphans_removed: int = 0
     orphan_bytes: int = 0
+    blobs_removed: int = 0
+    blob_bytes: int = 0
     errors: tuple[str, ...] = ()
     finished: bool = True
 
@@ -70,6 +74,7 @@ class Plan:
     unneeded: list[CatalogFile]
     orphans: list[StrayFile]
     errors: list[str]
+    blobs: list[StrayFile] = field(default_factory=list[StrayFile])
 
     def report(self, project: Project) -> Report:
         """Return what doing all of it will have done."""
@@ -81,6 +86,8 @@ class Plan:
             bytes_removed=sum(file.stored_bytes for file in self.unneeded),
             orphans_removed=len(self.orphans),
             orphan_bytes=sum(file.stored_bytes for file in self.orphans),
+            blobs_removed=len(self.blobs),
+            blob_bytes=sum(file.stored_bytes for file in self.blobs),
             errors=tuple(self.errors),
         )
 
@@ -97,6 +104,15 @@ class Watch:
 
 def survey(project: Project, now: datetime) -> Plan:
     """Return what :func:`maintain` would do, without doing any of it."""
+    plan = _survey_tables(project, now)
+    errors = list(plan.errors)
+    blobs: list[StrayFile] = []
+    with _reported(errors, "blobs"):
+        blobs = blob_maintenance.survey(project, now)
+    return replace(plan, blobs=blobs, errors=errors)
+
+
+def _survey_tables(project: Project, now: datetime) -> Plan:
     errors: list[str] = []
     merges: list[Merge] = []
     with project.lake.database.read() as connection:
@@ -127,7 +143,7 @@ def maintain(
     """
     end = time.monotonic() + merge_seconds
     forget(project, now)
-    plan = survey(project, now)
+    plan = _survey_tables(project, now)
     watch.planned(plan)
     errors = list(plan.errors)
     merged: list[tuple[Merge, int]] = []
@@ -147,6 +163,9 @@ def maintain(
     removed = _remove_unneeded(project, now)
     lost = orphans.remove(project.lake.data, plan.orphans)
     _forget_tables(project, now)
+    blobs: list[StrayFile] = []
+    with _reported(errors, "blobs"):
+        blobs = blob_maintenance.collect(project, now)
     return Report(
         project=project.name,
         tables=_by_table(merged),
@@ -155,6 +174,8 @@ def maintain(
         bytes_removed=sum(file.stored_bytes for file in removed),
         orphans_removed=len(lost),
         orphan_bytes=sum(file.stored_bytes for file in lost),
+        blobs_removed=len(blobs),
+        blob_bytes=sum(file.stored_bytes for file in blobs),
         errors=tuple(errors),
         finished=finished,
     )

@@ -29,6 +29,7 @@ class ServiceSettings:
     refresh_grace: float = limits.REFRESH_GRACE
     snapshot_retention: float = limits.SNAPSHOT_RETENTION
     orphan_age: float = limits.ORPHAN_AGE
+    blob_grace: float = limits.BLOB_GRACE
     maintenance_interval: float = limits.MAINTENANCE_INTERVAL
     upload_memory: int = limits.UPLOAD_MEMORY
 
@@ -70,6 +71,7 @@ class Project:
     upload_memory: UploadMemory
     plans: PlanCache = field(default_factory=PlanCache)
     sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
+    collecting: Interval = field(default_factory=lambda: Interval(limits.BLOB_COLLECTION_INTERVAL))
     _flushes: dict[int, GroupCommit[Flush, FlushOutcome]] = field(
         default_factory=dict[int, "GroupCommit[Flush, FlushOutcome]"]
     )

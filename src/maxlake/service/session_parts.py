@@ -66,6 +66,13 @@ def _decoded(connection: Connection, *conditions: ColumnElement[bool]) -> list[P
     return [msgspec.msgpack.decode(content, type=Part) for content in rows]
 
 
+def blob_objects(connection: Connection) -> set[str]:
+    """Return the objects that rows uploaded and not yet committed refer to."""
+    contents = connection.execute(select(store.part.c.content)).scalars()
+    parts = (msgspec.msgpack.decode(content, type=Part) for content in contents)
+    return {name for part in parts for use in part.blobs for name in use.objects}
+
+
 def drop_stream(connection: Connection, address: StreamAddress) -> None:
     """Forget what a stream has uploaded."""
     for kind in (store.part, store.upload, store.batch):

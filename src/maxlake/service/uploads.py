@@ -26,6 +26,7 @@ from maxlake.protocol.targets import TableTarget
 from maxlake.service import schema_versions, session_parts, store
 from maxlake.service.exactly_once import check_repeated, check_writer, earlier_answer, is_next, remember
 from maxlake.service.project import Project
+from maxlake.service.uploaded_references import UploadedReferences
 from maxlake.service.uploaded_rows import stored_batches, stored_schema
 from maxlake.service.write_sessions import WriteSession, load_writable
 from maxlake.service.write_streams import (
@@ -158,7 +159,9 @@ def store_rows(project: Project, session: WriteSession, address: StreamAddress, 
         Allowance(project.upload_memory, upload.spill) as memory,
     ):
         reader, checked = open_stream(body, memory)
+        references = UploadedReferences(project, session.table)
         for batch in stored_batches(session, reader, memory):
+            references.check(batch)
             memory.grow(upload.copied_bytes(batch))
             upload.write(batch)
             del batch  # the next is received before the name is bound again

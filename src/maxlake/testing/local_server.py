@@ -98,7 +98,7 @@ class LocalServer:
     def odps(self, project: str | None = None, **options: Any) -> Any:
         """Return a PyODPS entry object for this server; ``options`` go to ``odps.ODPS``."""
         # PyODPS takes half a second to import, and only the client may (see the design).
-        from maxlake.client.storage_api import ODPS  # noqa: PLC0415
+        from maxlake.client.connected import ODPS  # noqa: PLC0415
 
         return ODPS(self.access_id, self.secret, project or self.project, endpoint=self.endpoint, **options)
 

@@ -84,7 +84,6 @@ SCALARS = (
     ),
     TypedColumn("c_json", "json", pa.string(), ('{"a":[1,null,"é"]}', "[]", "null")),
     TypedColumn("c_months", "interval_year_month", pa.int32(), (-(2**31), 0, 14)),
-    TypedColumn("c_blob", "blob", pa.binary(), (b"reference-1", b"reference-2", b"reference-3")),
 )
 INTERVALS = (
     TypedColumn(

@@ -1,7 +1,9 @@
 """What `odps.maxstorage` of PyODPS 0.13.2 does with the server."""
 
+import ms_blobs  # noqa: F401 - registers its behaviours
 import ms_blocks  # noqa: F401 - registers its behaviours
 import ms_exactly_once  # noqa: F401 - registers its behaviours
+import ms_large_blobs  # noqa: F401 - registers its behaviours
 import ms_reading  # noqa: F401 - registers its behaviours
 import ms_streaming  # noqa: F401 - registers its behaviours
 import ms_writing  # noqa: F401 - registers its behaviours

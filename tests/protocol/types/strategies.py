@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from maxlake.protocol.blob_references import DECODED_PREFIX
 from maxlake.protocol.types.arrow import arrow_type
 from maxlake.protocol.types.model import (
     Array,
@@ -77,7 +78,7 @@ _SIMPLE_VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     ),
     Kind.INTERVAL_YEAR_MONTH: st.integers(-(2**31), 2**31 - 1),
     Kind.BINARY: st.binary(max_size=8),
-    Kind.BLOB: st.binary(max_size=8),
+    Kind.BLOB: st.binary(max_size=8).map(lambda data: DECODED_PREFIX + data.hex().encode()),
 }
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

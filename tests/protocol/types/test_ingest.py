@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from base64 import b64encode
 from decimal import Decimal
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from maxlake.protocol.types.ingest import months_as_int32, to_storage
 from maxlake.protocol.types.storage import storage_type
 from maxlake.protocol.types.text import parse_type
 
+REFERENCE = "maxlake-blob:1:p:202611/s/0-a:eA:eA"
 D = dt.datetime
 NOON = D(2024, 5, 6, 12, 0, 0, 7000)
 UTC = dt.UTC
@@ -52,7 +54,8 @@ ACCEPTED = [
     ("binary", pa.array([b"\xff"], pa.binary(1)), [b"\xff"]),
     ("binary", pa.array([b"\xff"], pa.binary_view()), [b"\xff"]),
     ("binary", pa.array(["é"]), ["é".encode()]),
-    ("blob", pa.array(["bWw="]), [b"bWw="]),
+    ("blob", pa.array([REFERENCE, None, ""]), [REFERENCE.encode(), None, None]),
+    ("blob", pa.array([b64encode(REFERENCE.encode())], pa.large_binary()), [REFERENCE.encode()]),
     ("date", pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31)]), [dt.date(1, 1, 1), dt.date(9999, 12, 31)]),
     ("date", pa.array([dt.date(1960, 1, 1)], pa.date64()), [dt.date(1960, 1, 1)]),
     ("date", pa.array([D(1960, 1, 1), None], pa.timestamp("us")), [dt.date(1960, 1, 1), None]),
@@ -111,6 +114,8 @@ def test_accepted(text, array, expected):
 SCHEMA, DATA = ErrorCode.SCHEMA_MISMATCH, ErrorCode.DATA_ERROR
 #: type, what is uploaded, the code, what the message says.
 REFUSED = [
+    ("blob", pa.array([REFERENCE, "cmVmZXJlbmNl"]), DATA, "c, row 1: the value is no reference"),
+    ("array<blob>", pa.array([[REFERENCE], [REFERENCE, "no reference"]]), DATA, "c.element, row 1"),
     ("tinyint", pa.array([1, 128]), DATA, "c, row 1:"),
     ("int", pa.array([1.0, 1.5]), DATA, "row 1"),
     ("int", pa.array([0.0, math.nan]), DATA, "row 1"),

@@ -47,7 +47,7 @@ _BY_KIND: dict[Kind, _Converter] = {
     Kind.JSON: values.to_text,
     Kind.VARIANT: values.to_text,
     Kind.BINARY: values.to_bytes,
-    Kind.BLOB: values.to_bytes,
+    Kind.BLOB: values.to_reference,
     Kind.DATE: values.to_date,
     Kind.DATETIME: values.to_instant,
     Kind.TIMESTAMP: values.to_instant,

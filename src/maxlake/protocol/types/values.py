@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from maxlake.protocol.blob_references import DECODED_PREFIX, decoded
 from maxlake.protocol.limits import MAX_FIELD_SIZE
 from maxlake.protocol.types.arrow import DAY_TIME, TICKS
 from maxlake.protocol.types.model import Char, Decimal, Kind, OdpsType, Simple, Varchar
@@ -84,6 +85,27 @@ def to_bytes(array: pa.Array, t: OdpsType, place: Place) -> pa.Array:
     data = array.cast(pa.binary())
     _check_field_size(data, place)
     return data
+
+
+def to_reference(array: pa.Array, t: OdpsType, place: Place) -> pa.Array:
+    """Take in references to blobs, decoded or in base64, as decoded bytes; empty is null (drift.md B.18).
+
+    Whether a reference leads to a blob is not looked at here.
+    """
+    data = to_bytes(array, t, place)
+    if pc.all(pc.starts_with(data, DECODED_PREFIX.decode())).as_py() is not False:
+        return data
+    texts = [_reference(index, value, place) for index, value in enumerate(data.to_pylist())]
+    return pa.array(texts, pa.binary())
+
+
+def _reference(index: int, value: bytes | None, place: Place) -> bytes | None:
+    if not value:
+        return None
+    text = decoded(value.decode(errors="replace"))
+    if text is None:
+        raise place.bad(index, "the value is no reference to a blob; upload the blob and write what answers")
+    return text.encode()
 
 
 def _check_field_size(array: pa.Array, place: Place) -> None:
