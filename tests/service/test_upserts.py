@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from maxlake.lake import ducklake, upserts
+from maxlake.lake import ducklake, parts, upsert_files, upserts
+from maxlake.lake.lake import Lake
 from maxlake.protocol.enums import SplitMode
 from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError
 from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS
@@ -23,7 +25,15 @@ from maxlake.protocol.messages.read import (
     SplitOptions,
 )
 from maxlake.protocol.messages.write import CommitRequest, StreamAddress, WriteRowsRequest
-from maxlake.service import blocks, read_sessions, rows, streaming, tables
+from maxlake.service import (
+    blocks,
+    read_sessions,
+    rows,
+    streaming,
+    tables,
+    write_commits,
+    write_sessions,
+)
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -299,3 +309,51 @@ def test_older_rows_follow_the_table(scene: KeyedScene) -> None:
     scene.commit(session)
     found = {row["key_id"]: (row["name"], row["more"]) for row in scene.read(scene.open())}
     assert found == {1: ("c", 8), 2: ("b", 7)}
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "newer version"])
+@pytest.mark.parametrize("overwrite", [False, True], ids=["", "overwrite"])
+def test_a_session_that_ends_while_it_is_committed(
+    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch, end: str, overwrite: bool
+) -> None:
+    """Another process does it, and removes the uploaded files while they are read here."""
+    scene.upsert(uploaded((1, "a", 1)))
+    session = scene.session(overwrite=overwrite)
+    address = scene.stream(session)
+    scene.write_table(address, uploaded((1, "mine", 1)))
+    scene.close(address)
+    prepare = upserts.prepare
+    other = replace(scene.project, lake=Lake(scene.project.lake.database, scene.project.lake.data))
+
+    def ended_meanwhile(*arguments: Any) -> upserts.Upsert | None:
+        monkeypatch.undo()
+        if end == "commit":
+            write_commits.commit(other, scene.target, session, CommitRequest(), ME)
+        elif end == "abort":
+            write_sessions.abort(other, scene.target, session, ME)
+        else:
+            scene.stream(session, version=1)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(upserts, "prepare", ended_meanwhile)
+    if end == "commit":
+        scene.commit(session)
+    else:
+        status = "SESSION" if end == "abort" else "STREAM"
+        assert refused(lambda: scene.commit(session)).code is ErrorCode[f"INVALID_{status}_STATUS"]
+    assert scene.names() == {1: "mine" if end == "commit" else "a"}
+
+
+def test_a_session_may_write_more_partitions_than_one_upload(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MAX_PARTITIONS_PER_WRITE", 2)
+    monkeypatch.setattr(upsert_files, "PARTS_AT_ONCE", 2)
+    scene = KeyedScene(project)
+    uploads = [
+        uploaded((1, name, 1), (2, name, 1)).append_column("pt", pa.array([f"{name}1", f"{name}2"]))
+        for name in "xyz"
+    ]
+    for _ in range(2):
+        scene.upsert(*uploads, spec="")
+        assert len(scene.read(scene.open())) == 6

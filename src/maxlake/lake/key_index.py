@@ -7,6 +7,7 @@ fit its memory it keeps in a temporary directory.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -30,9 +31,19 @@ FEW_KEYS = 65_536
 _BATCH_ROWS = 65_536
 
 
+_opening = threading.Lock()
+
+
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return the database of all upserts of this process."""
+    # Of two that open it at once, the one whose connection is not kept would lose its directory.
+    with _opening:
+        return _opened()[0]
+
+
 @cache
-def _database() -> tuple[duckdb.DuckDBPyConnection, tempfile.TemporaryDirectory[str]]:
-    """Return the database of all upserts of this process, and where it keeps what does not fit."""
+def _opened() -> tuple[duckdb.DuckDBPyConnection, tempfile.TemporaryDirectory[str]]:
+    """Return a database, and where it keeps what does not fit."""
     spilled = tempfile.TemporaryDirectory(prefix="maxlake-upserts-")
     configuration: dict[str, Any] = {
         "enable_external_access": False,
@@ -70,7 +81,7 @@ class KeyIndex:
 
     def __init__(self, keys: Sequence[pa.DataType]) -> None:
         self._keys = [pa.field(f"k{number}", kind) for number, kind in enumerate(keys)]
-        self._connection = _database()[0].cursor()
+        self._connection = _database().cursor()
         self._connection.execute(
             "CREATE TEMP TABLE found (sequence BIGINT, deletes BOOLEAN, file BIGINT, position BIGINT, "
             "row_id BIGINT)"
