@@ -82,9 +82,14 @@ class KeyedWriter:
             client = self.client(server)
             while True:
                 self.finish(client)
-                self._cut = self._new_change()
+                self._cut = self._new_change(self._rng.random() < 0.5)
         except GONE:
             return
+
+    def change(self, client: StorageApiArrowClient, *, streamed: bool) -> None:
+        """Change the table once."""
+        self._cut = self._new_change(streamed)
+        self.finish(client)
 
     def client(self, server: LocalServer) -> StorageApiArrowClient:
         odps = server.odps()
@@ -117,8 +122,8 @@ class KeyedWriter:
             possible.append(self._cut.applied(self.acknowledged))
         assert seen in possible, f"writer {self.number} after {self.changes} changes"
 
-    def _new_change(self) -> Change:
-        streamed = not self._overwrites and self._rng.random() < 0.5
+    def _new_change(self, streamed: bool) -> Change:
+        streamed = streamed and not self._overwrites
         overwrites = self._partitions[0] if self._overwrites and self._rng.random() < 0.5 else ""
         return Change([self._upload() for _ in range(1 if streamed else STREAMS)], streamed, overwrites)
 
