@@ -173,6 +173,5 @@ def _between(
         kind = parse_type(column.type)
         value = ColumnValue(column.name, kind, column.partition)
         for operator, bound in ((Comparator.GREATER_EQUAL, smallest), (Comparator.LESS_EQUAL, largest)):
-            limit = bound.value if pa.types.is_timestamp(bound.type) else bound.as_py()
-            conditions.append(Comparison(operator, value, Literal(limit, kind)))
+            conditions.append(Comparison(operator, value, Literal(bound.as_py(), kind)))
     return Selection(Filter(And(tuple(conditions))), columns)
