@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -108,6 +109,17 @@ def refused(call: Any) -> MaxlakeError:
     with pytest.raises(MaxlakeError) as caught:
         call()
     return caught.value
+
+
+def unnamed_files(project: Project) -> set[Path]:
+    """Files on disk that no row of the catalog names."""
+    with project.lake.database.read() as connection:
+        named = {
+            Path(row.path).name
+            for kind in (ducklake.data_file, ducklake.delete_file)
+            for row in connection.execute(kind.select())
+        }
+    return {path for path in project.lake.data.rglob("*.parquet") if path.name not in named}
 
 
 def test_uploads_without_operations_are_upserts(scene: KeyedScene) -> None:
@@ -295,14 +307,7 @@ def test_only_files_of_the_table_are_left(scene: KeyedScene) -> None:
     for number in range(3):
         scene.upsert(uploaded((1, f"{number}", 1), (number + 10, "x", 1)))
         scene.flush(uploaded((2, f"{number}", 1)))
-    with scene.project.lake.database.read() as connection:
-        named = {
-            row.path
-            for kind in (ducklake.data_file, ducklake.delete_file)
-            for row in connection.execute(kind.select())
-        }
-    found = {path.name for path in scene.project.lake.data.rglob("*.parquet")}
-    assert found == {path.rpartition("/")[2] for path in named}
+    assert not unnamed_files(scene.project)
 
 
 def test_older_rows_follow_the_table(scene: KeyedScene) -> None:
@@ -319,12 +324,13 @@ def test_older_rows_follow_the_table(scene: KeyedScene) -> None:
     assert found == {1: ("c", 8), 2: ("b", 7)}
 
 
-@pytest.mark.parametrize("end", ["commit", "abort", "newer version"])
+@pytest.mark.parametrize("end", ["commit", "abort", "newer version", "written again"])
+@pytest.mark.parametrize("computed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("overwrite", [False, True], ids=["", "overwrite"])
-def test_a_session_that_ends_while_it_is_committed(
-    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch, end: str, overwrite: bool
+def test_a_session_that_changes_while_it_is_committed(
+    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch, end: str, computed: bool, overwrite: bool
 ) -> None:
-    """Another machine does it, and removes the uploaded files while they are read here."""
+    """Another machine does it, and removes the uploaded files before they are read here, or after that."""
     scene.upsert(uploaded((1, "a", 1)))
     session = scene.session(overwrite=overwrite)
     address = scene.stream(session)
@@ -333,24 +339,29 @@ def test_a_session_that_ends_while_it_is_committed(
     prepare = upserts.prepare
     other = replace(scene.project, lake=Lake(scene.project.lake.database, scene.project.lake.data))
 
-    def ended_meanwhile(*arguments: Any) -> upserts.Upsert | None:
+    def changed_meanwhile(*arguments: Any) -> upserts.Upsert | None:
         monkeypatch.undo()
         monkeypatch.setattr(other.lake, "upserting", lambda _: nullcontext())
+        found = prepare(*arguments) if computed else None
         if end == "commit":
             write_commits.commit(other, scene.target, session, CommitRequest(), ME)
         elif end == "abort":
             write_sessions.abort(other, scene.target, session, ME)
         else:
-            scene.stream(session, version=1)
-        return prepare(*arguments)
+            newer = scene.stream(session, version=1)
+        if end == "written again":
+            scene.write_table(newer, uploaded((1, "again", 1)))
+            scene.close(newer)
+        return found if computed else prepare(*arguments)
 
-    monkeypatch.setattr(upserts, "prepare", ended_meanwhile)
-    if end == "commit":
-        scene.commit(session)
+    monkeypatch.setattr(upserts, "prepare", changed_meanwhile)
+    refusal = {"abort": ErrorCode.INVALID_SESSION_STATUS, "newer version": ErrorCode.INVALID_STREAM_STATUS}
+    if end in refusal:
+        assert refused(lambda: scene.commit(session)).code is refusal[end]
     else:
-        status = "SESSION" if end == "abort" else "STREAM"
-        assert refused(lambda: scene.commit(session)).code is ErrorCode[f"INVALID_{status}_STATUS"]
-    assert scene.names() == {1: "mine" if end == "commit" else "a"}
+        scene.commit(session)
+    assert scene.names() == {1: {"commit": "mine", "written again": "again"}.get(end, "a")}
+    assert not any("-commit-" in path.name for path in unnamed_files(scene.project))
 
 
 def test_a_session_may_write_more_partitions_than_one_upload(
