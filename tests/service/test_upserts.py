@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -436,9 +437,8 @@ def test_uploaded_files_that_are_lost_are_told(scene: KeyedScene) -> None:
 def test_upserts_of_several_processes_take_turns(scene: KeyedScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes long is not overtaken again and again by others."""
     scene.upsert(uploaded((1, "a", 1)))
-    other = KeyedScene.__new__(KeyedScene)
+    other = copy(scene)
     other.project = replace(scene.project, lake=Lake(scene.project.lake.database, scene.project.lake.data))
-    other.target = scene.target
     apply, attempts = upserts.Upsert.apply, Counter[int]()
 
     def counted(upsert: upserts.Upsert, connection: Connection) -> bool:
@@ -453,3 +453,26 @@ def test_upserts_of_several_processes_take_turns(scene: KeyedScene, monkeypatch:
         slow.result()
     assert attempts == {id(other.project.lake): 6, id(scene.project.lake): 3}
     assert scene.names().keys() == {1, 2}
+
+
+def test_an_upload_that_is_repeated_elsewhere_meanwhile(
+    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes no file, so that only the answer tells."""
+    scene.upsert(uploaded((1, "a", 1)))
+    nobody = uploaded((99, None, None), operations=[ord("D")])
+    lake = Lake(scene.project.lake.database, scene.project.lake.data)
+    monkeypatch.setattr(lake, "upserting", lambda _: nullcontext())
+    other = copy(scene)
+    other.project = replace(scene.project, lake=lake, _flushes={})
+    prepare, answers = upserts.prepare, list[Any]()
+
+    def repeated_meanwhile(*arguments: Any) -> upserts.Upsert | None:
+        found = prepare(*arguments)
+        if not answers:
+            answers.append(None)
+            answers[0] = other.flush(nobody, "one")
+        return found
+
+    monkeypatch.setattr(upserts, "prepare", repeated_meanwhile)
+    assert scene.flush(nobody, "one") == answers[0]
