@@ -14,6 +14,7 @@ SCRIPTS = (
     "ms_blocks.py",
     "ms_exactly_once.py",
     "ms_streaming.py",
+    "ms_upserts.py",
     "ms_reading.py",
     "rest.py",
 )

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.client
             "v2_writing.py",
             "v2_forms.py",
             "v2_exactly_once.py",
+            "v2_upserts.py",
             "v2_reading.py",
             "v2_access.py",
             "v2_blobs.py",

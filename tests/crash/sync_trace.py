@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maxlake.lake.durable import temporary_path
+from maxlake.lake.durable import TEMPORARY_PREFIX, temporary_path
 
 WRITES = {"write", "pwrite64", "writev", "pwritev", "pwritev2"}
 SENDS = {"write", "writev", "sendto", "sendmsg"}
 SYNCS = {"fsync", "fdatasync"}
 RENAMES = {"rename", "renameat", "renameat2"}
+REMOVES = {"unlink", "unlinkat"}
 MAKES_DIRECTORY = {"mkdir", "mkdirat"}
 
 _LINE = re.compile(r"(\d+)\s+(.*)", re.DOTALL)
@@ -124,19 +125,47 @@ def answers(events: Sequence[Event]) -> list[Event]:
     ]
 
 
+def removals(events: Sequence[Event], data: Path) -> list[Event]:
+    """The removals of complete files below a directory."""
+    return [
+        event
+        for event in events
+        if event.call in REMOVES
+        and Path(event.paths[-1]).is_relative_to(data)
+        and not Path(event.paths[-1]).name.startswith(TEMPORARY_PREFIX)
+    ]
+
+
+def early_removals(events: Sequence[Event], data: Path, wal: Path) -> list[str]:
+    """Tell which files were removed before what had been written to the log was synced.
+
+    One request at a time must have been served: what is in the log says that nobody needs the file.
+    """
+    return [
+        f"line {event.begin + 1}: removed before the log was synced"
+        for event in removals(events, data)
+        if not _log_is_synced(events, wal, event.begin)
+    ]
+
+
 def unsynced_answers(events: Sequence[Event], wal: Path, since: int) -> list[str]:
     """Tell which answers from line ``since`` on left before what was written to the log was synced.
 
     From there on one request at a time must have been served: whatever is in the log belongs to it.
     """
-    problems = list[str]()
-    for answer in answers(events):
-        written = [
-            event.end
-            for event in events
-            if event.call in WRITES and event.file == str(wal) and event.begin < answer.begin
-        ]
-        earlier = [event for event in events if event.end < answer.begin]
-        if answer.begin >= since and written and not _synced(earlier, {str(wal)}, written[-1]):
-            problems.append(f"line {answer.begin + 1}: answered before the log was synced")
-    return problems
+    return [
+        f"line {answer.begin + 1}: answered before the log was synced"
+        for answer in answers(events)
+        if answer.begin >= since and not _log_is_synced(events, wal, answer.begin)
+    ]
+
+
+def _log_is_synced(events: Sequence[Event], wal: Path, moment: int) -> bool:
+    """Tell if all that was written to the log by then was synced by then."""
+    written = [
+        event.end
+        for event in events
+        if event.call in WRITES and event.file == str(wal) and event.begin < moment
+    ]
+    earlier = [event for event in events if event.end < moment]
+    return not written or _synced(earlier, {str(wal)}, written[-1])

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import func, select
 
@@ -17,6 +18,7 @@ from maxlake.failpoints import VARIABLE, Failpoint, MaintenancePoint
 from maxlake.lake import ducklake
 from maxlake.lake.compaction import MIN_FILES
 from maxlake.lake.durable import TEMPORARY_PREFIX
+from maxlake.protocol.enums import Operation
 from maxlake.protocol.messages.read import CreateReadSessionRequest
 from maxlake.service import read_sessions
 from maxlake.service.maintenance import maintain
@@ -35,6 +37,15 @@ POINTS = [
     Failpoint.AFTER_DIRECTORY_SYNC,
     *MaintenancePoint,
 ]
+
+#: Those at which deletes matter.
+KEYED_POINTS = [
+    MaintenancePoint.BEFORE_MERGE_TRANSACTION,
+    MaintenancePoint.AFTER_MERGE_TRANSACTION,
+    MaintenancePoint.BEFORE_SCHEDULE_TRANSACTION,
+    MaintenancePoint.AFTER_SCHEDULE_TRANSACTION,
+]
+KEYED = ("id bigint, primary key (id)", "pt string", 'TBLPROPERTIES ("transactional"="true")')
 
 
 def killed_at(root: Path, point: Failpoint | MaintenancePoint) -> bool:
@@ -64,8 +75,9 @@ def on_disk(project: Project) -> set[str]:
 
 
 def in_catalog(project: Project) -> set[str]:
+    named = select(ducklake.data_file.c.path).union(select(ducklake.delete_file.c.path))
     with project.lake.database.read() as connection:
-        return {Path(path).name for path in connection.execute(select(ducklake.data_file.c.path)).scalars()}
+        return {Path(path).name for path in connection.execute(named).scalars()}
 
 
 def still_scheduled(project: Project) -> int:
@@ -75,20 +87,34 @@ def still_scheduled(project: Project) -> int:
         ).scalar_one()
 
 
-@pytest.mark.parametrize("point", POINTS)
+def delete_rows(scene: Scene, ids: list[int]) -> None:
+    address = scene.stream(session := scene.session())
+    operations = pa.array([Operation.DELETE.value] * len(ids), pa.int8())
+    scene.write_table(address, pa.table({"id": ids, "__operation": operations}))
+    scene.close(address)
+    scene.commit(session)
+
+
+@pytest.mark.parametrize(
+    ("point", "keyed"), [*((point, False) for point in POINTS), *((point, True) for point in KEYED_POINTS)]
+)
 def test_a_run_that_is_killed_loses_nothing(
-    tmp_path: Path, duckdb_reader: DuckdbReader, point: Failpoint | MaintenancePoint
+    tmp_path: Path, duckdb_reader: DuckdbReader, point: Failpoint | MaintenancePoint, keyed: bool
 ) -> None:
     service = Service.open(tmp_path, project=PROJECT)
     project = service.project(PROJECT)
     project = replace(project, settings=replace(project.settings, snapshot_retention=0))
-    scene = Scene(project)
+    scene = Scene(project, *KEYED) if keyed else Scene(project)
     for number in range(MIN_FILES):
         scene.append([number])
     maintain(project, datetime.now(UTC))
     for number in range(MIN_FILES, 2 * MIN_FILES):
         scene.append([number])
     ids = list(range(2 * MIN_FILES))
+    if keyed:
+        scene.append(ids[1:3])
+        delete_rows(scene, ids[-2:])
+        ids = [0, *ids[3:-2], 1, 2]
     session = read_sessions.create(project, scene.target, CreateReadSessionRequest(), ME)
     next(project.lake.data.rglob("*.parquet")).with_name("lost.parquet").write_bytes(b"1")
     age_leftovers(project)
@@ -96,7 +122,7 @@ def test_a_run_that_is_killed_loses_nothing(
     assert killed_at(tmp_path, point)
     assert scene.ids() == ids
     catalog = f"sqlite:{tmp_path}/projects/{PROJECT}/lake.sqlite"
-    assert sorted(duckdb_reader.rows(catalog, "default", "t").column("id").to_pylist()) == ids
+    assert sorted(duckdb_reader.rows(catalog, "default", "t").column("id").to_pylist()) == sorted(ids)
 
     now = datetime.now(UTC) + timedelta(seconds=1)
     for _ in range(3):
@@ -107,5 +133,5 @@ def test_a_run_that_is_killed_loses_nothing(
     assert on_disk(project) == in_catalog(project)
     assert scene.ids() == ids
     assert read_sessions.get(project, scene.target, session.session_id, refresh=True, principal=ME)
-    assert sorted(duckdb_reader.rows(catalog, "default", "t").column("id").to_pylist()) == ids
+    assert sorted(duckdb_reader.rows(catalog, "default", "t").column("id").to_pylist()) == sorted(ids)
     service.close()

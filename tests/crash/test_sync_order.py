@@ -7,8 +7,19 @@ from random import Random
 
 import pytest
 
+from maxlake.client import StorageApiArrowClient
 from maxlake.lake.durable import temporary_path
-from tests.crash.sync_trace import SYNCS, answers, parse, unsynced_answers, unsynced_names
+from tests.crash.keyed import CREATE, STREAMS, KeyedWriter
+from tests.crash.sync_trace import (
+    SYNCS,
+    answers,
+    early_removals,
+    named_at,
+    parse,
+    removals,
+    unsynced_answers,
+    unsynced_names,
+)
 from tests.crash.traced_server import traced_server
 from tests.crash.workload import TABLE, UPLOADS, Ledger, Writer, table_columns
 
@@ -16,10 +27,11 @@ PROJECT = "demo"
 
 
 def catalog_files(database: Path, data: Path) -> list[Path]:
-    """Every data file the catalog names."""
+    """Every data and delete file the catalog names."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(
-            "SELECT t.path, f.path FROM ducklake_data_file f JOIN maxlake_table t USING (table_id)"
+            "SELECT t.path, f.path FROM maxlake_table t JOIN (SELECT table_id, path FROM ducklake_data_file "
+            "UNION ALL SELECT table_id, path FROM ducklake_delete_file) f USING (table_id)"
         ).fetchall()
     return [data / table / path for table, path in rows]
 
@@ -58,6 +70,39 @@ def test_nothing_is_named_or_acknowledged_before_it_is_synced(tmp_path: Path, rn
             assert any(problem.startswith(str(file)) for problem in unsynced_names(rest, files, root, wal))
     unlogged = [event for event in events if not (event.call in SYNCS and event.file == str(wal))]
     assert len(unsynced_answers(unlogged, wal, since)) == len(served)
+
+
+@pytest.mark.crash
+def test_upserts_are_synced_before_they_are_named_and_uploads_removed_after(
+    tmp_path: Path, rng: Random, tool
+) -> None:
+    root, trace = tmp_path.resolve() / "root", tmp_path / "trace"
+    root.mkdir()
+    writer = KeyedWriter(0, rng)
+    with traced_server(tool("strace"), root, trace, PROJECT) as odps:
+        odps.execute_sql(CREATE)
+        client = StorageApiArrowClient(odps, odps.get_table(TABLE))
+        for streamed in (False, True, False):
+            writer.change(client, streamed=streamed)
+    with trace.open(errors="replace") as lines:
+        events = parse(lines)
+    project = root / "projects" / PROJECT
+    data, wal = project / "data", project / "lake.sqlite-wal"
+    files = catalog_files(project / "lake.sqlite", data)
+    assert any(file.name.endswith("-delete.parquet") for file in files)
+    assert any("-updates" in file.name for file in files)
+    assert unsynced_names(events, files, root, wal) == []
+    assert early_removals(events, data, wal) == []
+    removed = removals(events, data)
+    assert len(removed) >= 2 * STREAMS + 1
+    for event in removed:
+        # Uploads of sessions: those that are streamed are named by no row.
+        session = Path(event.paths[-1]).name.partition("-")[0]
+        of_commit = [file for file in files if file.name.startswith(f"{session}-commit-")]
+        assert all((named_at(events, file, wal) or event.end) < event.begin for file in of_commit), event
+
+    unlogged = [event for event in events if not (event.call in SYNCS and event.file == str(wal))]
+    assert len(early_removals(unlogged, data, wal)) == len(removed)
 
 
 @pytest.mark.crash

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.sync_trace import answers, parse, unsynced_answers, unsynced_names
+from tests.crash.sync_trace import (
+    answers,
+    early_removals,
+    parse,
+    removals,
+    unsynced_answers,
+    unsynced_names,
+)
 
 ROOT = Path("/lake")
 WAL = ROOT / "lake.sqlite-wal"
@@ -30,13 +37,15 @@ GOOD = f"""\
 7 fdatasync(4<{WAL}>) = 0
 8 write(9<TCP:[127.0.0.1:80->127.0.0.1:81]>, "HTTP/1.1 200 OK\\r\\n", 17) = 17
 8 write(9<TCP:[127.0.0.1:80->127.0.0.1:81]>, "{{}}", 2) = 2
+7 unlink("{ROOT}/data/t-1/pt=a/s-0.0-0.parquet") = 0
 7 +++ exited with 0 +++
 """.splitlines()
 
 
 def problems(lines: list[str]) -> list[str]:
     events = parse(lines)
-    return unsynced_names(events, [FILE], ROOT, WAL) + unsynced_answers(events, WAL, 0)
+    named, told = unsynced_names(events, [FILE], ROOT, WAL), unsynced_answers(events, WAL, 0)
+    return named + told + early_removals(events, ROOT / "data", WAL)
 
 
 def number_of(part: str) -> int:
@@ -46,6 +55,7 @@ def number_of(part: str) -> int:
 def test_a_trace_in_order_passes() -> None:
     assert problems(GOOD) == []
     assert len(answers(parse(GOOD))) == 2
+    assert len(removals(parse(GOOD), ROOT / "data")) == 1
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,6 @@ def test_a_trace_in_order_passes() -> None:
         (f"fsync(5<{ROOT}/data/t-1/pt=a>)", "its directory was not synced"),
         (f"fsync(5<{ROOT}/data/t-1>)", "/lake/data/t-1/pt=a was not durable"),
         (f"fsync(5<{ROOT}/data>)", "/lake/data/t-1 was not durable"),
-        ("fdatasync(4", "answered before the log was synced"),
         ("rename(", "not in its place"),
     ],
 )
@@ -69,6 +78,16 @@ def test_without_the_sync_of_the_file_it_fails() -> None:
         [line for line in GOOD if f"fsync(5<{DRAFT}>" not in line and "fsync resumed" not in line]
     )
     assert "not synced between its last write" in found
+
+
+def test_without_the_sync_of_the_log_it_fails() -> None:
+    rest = [line for line in GOOD if "fdatasync(4" not in line]
+    early = list(rest)
+    early.insert(number_of("pwrite64(4"), GOOD[number_of("fdatasync(4")])
+    for lines in (rest, early):
+        answered, removed = problems(lines)
+        assert "answered before the log was synced" in answered
+        assert "removed before the log was synced" in removed
 
 
 def test_a_failed_sync_is_none() -> None:
@@ -87,8 +106,8 @@ def test_a_failed_sync_is_none() -> None:
         (f"fsync(5<{ROOT}/data/t-1/pt=a>)", "rename(", "its directory was not synced"),
         (f"fsync(5<{ROOT}/data/t-1/pt=a>)", "pwrite64 resumed", "its directory was not synced"),
         (f"fsync(5<{ROOT}/data/t-1>)", "mkdir resumed", "/lake/data/t-1/pt=a was not durable"),
-        ("fdatasync(4", "+++", "answered before the log was synced"),
-        ("fdatasync(4", "pwrite64(4", "answered before the log was synced"),
+        ("fdatasync(4", "unlink(", "answered before the log was synced"),
+        ("unlink(", "fdatasync(4", "removed before the log was synced"),
     ],
 )
 def test_at_the_wrong_time_is_as_good_as_never(line: str, before: str, told: str) -> None:

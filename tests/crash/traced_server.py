@@ -17,7 +17,7 @@ from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE
 
 CALLS = (
     "open,openat,creat,write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,fsync,fdatasync,"
-    "rename,renameat,renameat2,link,linkat,mkdir,mkdirat"
+    "rename,renameat,renameat2,link,linkat,mkdir,mkdirat,unlink,unlinkat"
 )
 #: Bytes of each written buffer that the trace shows: more than a database page.
 SHOWN_BYTES = 5000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maxlake.lake import compaction, definitions, partitions, parts, plans, tables, upserts
+from maxlake.lake import cleanup, compaction, definitions, partitions, parts, plans, tables, upserts
 from maxlake.lake.changes import CHANGE_COLUMNS
+from maxlake.lake.commits import NewDeleteFile
 from maxlake.lake.parts import Part, Upload
 from maxlake.lake.plans import Plan
 from maxlake.lake.scans import BatchLimits, Projection, scan
@@ -335,3 +336,35 @@ def test_what_was_computed_from_other_rows_is_not_applied(keyed: Keyed, other: s
     late.discard()
     assert (keyed.latest, keyed.read(keyed.plan())) == (version, state)
     assert not any(path.name.startswith("late") for path in keyed.lake.data.rglob("*"))
+
+
+def test_files_that_go_while_they_are_read_are_noticed(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed.upsert([Row(U, 1, "old"), Row(U, 2, "old"), Row(U, 3, "old")])
+    keyed.upsert([Row(D, 1, None)])
+    staged = keyed.stage([Row(U, 2, "new")])
+    write = upserts.write_deletes
+
+    def others_were_faster(*arguments: Any) -> list[NewDeleteFile]:
+        monkeypatch.undo()
+        keyed.upsert([Row(U, 9, "theirs")], replaced=["a"])
+        keyed.expire()
+        keyed.clean()
+        return write(*arguments)
+
+    monkeypatch.setattr(upserts, "write_deletes", others_were_faster)
+    assert upserts.prepare(keyed.lake, keyed.table, staged, "late") is None
+    assert not any(path.name.startswith("late") for path in keyed.lake.data.rglob("*"))
+    assert shown(keyed.read(keyed.plan())) == [("a", 9, "theirs")]
+
+
+def test_delete_files_go_from_the_disk_with_what_they_belong_to(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed.upsert([Row(U, 1, "old"), Row(U, 2, "old")])
+    keyed.upsert([Row(D, 1, None)])
+    keyed.upsert([Row(U, 9, "new")], replaced=["a"])
+    keyed.expire()
+    monkeypatch.setattr(cleanup, "FILES_AT_ONCE", 1)
+    keyed.clean()
+    named = {file.path for file in keyed.plan().files}
+    assert {path for path in keyed.files() if "/s-" not in path} == named

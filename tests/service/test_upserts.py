@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import Connection
 
-from maxlake.lake import ducklake, upserts
-from maxlake.protocol.enums import SplitMode
-from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError
+from maxlake.lake import ducklake, parts, upsert_files, upserts
+from maxlake.lake.lake import Lake
+from maxlake.protocol.enums import Operation, SplitMode
+from maxlake.protocol.errors import ConflictError, DamageError, ErrorCode, MaxlakeError
 from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS
 from maxlake.protocol.messages.blocks import BlockAddress, CreateBlockSessionRequest
 from maxlake.protocol.messages.read import (
@@ -23,7 +32,15 @@ from maxlake.protocol.messages.read import (
     SplitOptions,
 )
 from maxlake.protocol.messages.write import CommitRequest, StreamAddress, WriteRowsRequest
-from maxlake.service import blocks, read_sessions, rows, streaming, tables
+from maxlake.service import (
+    blocks,
+    read_sessions,
+    rows,
+    streaming,
+    tables,
+    write_commits,
+    write_sessions,
+)
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -63,10 +80,13 @@ class KeyedScene(Scene):
     def open(self, **options: Any) -> ReadSessionResponse:
         return read_sessions.create(self.project, self.target, CreateReadSessionRequest(**options), ME)
 
-    def read(self, session: ReadSessionResponse, **address: Any) -> list[dict[str, Any]]:
+    def table(self, session: ReadSessionResponse, **address: Any) -> pa.Table:
         place = ReadAddress(session_id=session.session_id, **address)
         stream = rows.read(self.project, self.target, place, ReadRowsRequest(), ME)
-        return pa.Table.from_batches(stream.batches, stream.schema).to_pylist()
+        return pa.Table.from_batches(stream.batches, stream.schema)
+
+    def read(self, session: ReadSessionResponse, **address: Any) -> list[dict[str, Any]]:
+        return self.table(session, **address).to_pylist()
 
     def names(self, **options: Any) -> dict[int, str]:
         return {row["id"]: row["name"] for row in self.read(self.open(**options))}
@@ -90,6 +110,17 @@ def refused(call: Any) -> MaxlakeError:
     with pytest.raises(MaxlakeError) as caught:
         call()
     return caught.value
+
+
+def unnamed_files(project: Project) -> set[Path]:
+    """Files on disk that no row of the catalog names."""
+    with project.lake.database.read() as connection:
+        named = {
+            Path(row.path).name
+            for kind in (ducklake.data_file, ducklake.delete_file)
+            for row in connection.execute(kind.select())
+        }
+    return {path for path in project.lake.data.rglob("*.parquet") if path.name not in named}
 
 
 def test_uploads_without_operations_are_upserts(scene: KeyedScene) -> None:
@@ -277,14 +308,7 @@ def test_only_files_of_the_table_are_left(scene: KeyedScene) -> None:
     for number in range(3):
         scene.upsert(uploaded((1, f"{number}", 1), (number + 10, "x", 1)))
         scene.flush(uploaded((2, f"{number}", 1)))
-    with scene.project.lake.database.read() as connection:
-        named = {
-            row.path
-            for kind in (ducklake.data_file, ducklake.delete_file)
-            for row in connection.execute(kind.select())
-        }
-    found = {path.name for path in scene.project.lake.data.rglob("*.parquet")}
-    assert found == {path.rpartition("/")[2] for path in named}
+    assert not unnamed_files(scene.project)
 
 
 def test_older_rows_follow_the_table(scene: KeyedScene) -> None:
@@ -299,3 +323,156 @@ def test_older_rows_follow_the_table(scene: KeyedScene) -> None:
     scene.commit(session)
     found = {row["key_id"]: (row["name"], row["more"]) for row in scene.read(scene.open())}
     assert found == {1: ("c", 8), 2: ("b", 7)}
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "newer version", "written again"])
+@pytest.mark.parametrize("computed", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("overwrite", [False, True], ids=["", "overwrite"])
+def test_a_session_that_changes_while_it_is_committed(
+    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch, end: str, computed: bool, overwrite: bool
+) -> None:
+    """Another machine does it, and removes the uploaded files before they are read here, or after that."""
+    scene.upsert(uploaded((1, "a", 1)))
+    session = scene.session(overwrite=overwrite)
+    address = scene.stream(session)
+    scene.write_table(address, uploaded((1, "mine", 1)))
+    scene.close(address)
+    prepare = upserts.prepare
+    other = replace(scene.project, lake=Lake(scene.project.lake.database, scene.project.lake.data))
+
+    def changed_meanwhile(*arguments: Any) -> upserts.Upsert | None:
+        monkeypatch.undo()
+        monkeypatch.setattr(other.lake, "upserting", lambda _: nullcontext())
+        found = prepare(*arguments) if computed else None
+        if end == "commit":
+            write_commits.commit(other, scene.target, session, CommitRequest(), ME)
+        elif end == "abort":
+            write_sessions.abort(other, scene.target, session, ME)
+        else:
+            newer = scene.stream(session, version=1)
+        if end == "written again":
+            scene.write_table(newer, uploaded((1, "again", 1)))
+            scene.close(newer)
+        return found if computed else prepare(*arguments)
+
+    monkeypatch.setattr(upserts, "prepare", changed_meanwhile)
+    refusal = {"abort": ErrorCode.INVALID_SESSION_STATUS, "newer version": ErrorCode.INVALID_STREAM_STATUS}
+    if end in refusal:
+        assert refused(lambda: scene.commit(session)).code is refusal[end]
+    else:
+        scene.commit(session)
+    assert scene.names() == {1: {"commit": "mine", "written again": "again"}.get(end, "a")}
+    assert not any("-commit-" in path.name for path in unnamed_files(scene.project))
+
+
+def test_a_session_may_write_more_partitions_than_one_upload(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MAX_PARTITIONS_PER_WRITE", 2)
+    monkeypatch.setattr(upsert_files, "PARTS_AT_ONCE", 2)
+    scene = KeyedScene(project)
+    uploads = [
+        uploaded((1, name, 1), (2, name, 1)).append_column("pt", pa.array([f"{name}1", f"{name}2"]))
+        for name in "xyz"
+    ]
+    for _ in range(2):
+        scene.upsert(*uploads, spec="")
+        assert len(scene.read(scene.open())) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "arrow", "values"),
+    [
+        ("tinyint", pa.int8(), [-128, 0, 127]),
+        ("bigint", pa.int64(), [-(2**63) + 1, 0, 2**63 - 1]),
+        ("boolean", pa.bool_(), [False, True]),
+        ("decimal(5,2)", pa.decimal128(5, 2), [Decimal("-999.99"), Decimal("0.01"), Decimal("999.99")]),
+        ("decimal(38,18)", pa.decimal128(38, 18), [Decimal(-(10**19)), Decimal("1e-18"), Decimal(10**19)]),
+        ("string", pa.string(), ["", "a", "ä€🎉"]),
+        ("char(4)", pa.string(), ["a", "a b", "b"]),
+        ("varchar(9)", pa.string(), ["A", "a", "a "]),
+        ("date", pa.date32(), [date(1, 1, 1), date(1970, 1, 1), date(9999, 12, 31)]),
+        ("datetime", pa.timestamp("ms"), [-(10**13), 0, 10**14]),
+        ("timestamp", pa.timestamp("ns"), [-(9 * 10**18) - 2, -(9 * 10**18) - 1, 9 * 10**18 + 1]),
+        ("timestamp_ntz", pa.timestamp("ns"), [-(9 * 10**18) - 2, -(9 * 10**18) - 1, 9 * 10**18 + 1]),
+    ],
+)
+def test_keys_of_every_type(project: Project, kind: str, arrow: pa.DataType, values: list[object]) -> None:
+    """Alone, and in a key of two columns; the first value is updated, the last deleted."""
+    scene = KeyedScene(project, f"k {kind}, id int, n int, primary key (k, id)")
+
+    def uploads(*rows_: tuple[object, int, int, Operation]) -> pa.Table:
+        keys, ids, numbers, operations = zip(*rows_, strict=True)
+        columns = {
+            "k": pa.array(keys, arrow),
+            "id": pa.array(ids, pa.int32()),
+            "n": pa.array(numbers, pa.int32()),
+            "__operation": pa.array([each.value for each in operations], pa.int8()),
+        }
+        return pa.table(columns)
+
+    first, *_, last = values
+    scene.upsert(uploads(*((value, 7, 0, Operation.UPSERT) for value in values)))
+    scene.upsert(uploads((first, 7, 1, Operation.UPSERT), (last, 7, 2, Operation.UPSERT)))
+    scene.upsert(uploads((last, 8, 3, Operation.UPSERT), (last, 7, 4, Operation.DELETE)))
+    found = scene.table(scene.open())
+    shown = found["k"].cast(pa.int64() if pa.types.is_timestamp(arrow) else arrow)
+    wanted = {(first, 7, 1), *((value, 7, 0) for value in values[1:-1]), (last, 8, 3)}
+    assert set(zip(*(each.to_pylist() for each in (shown, found["id"], found["n"])), strict=True)) == wanted
+    assert found.num_rows == len(wanted)
+
+
+def test_uploaded_files_that_are_lost_are_told(scene: KeyedScene) -> None:
+    scene.upsert(uploaded((1, "a", 1)))
+    session = scene.session()
+    address = scene.stream(session)
+    scene.write_table(address, uploaded((1, "mine", 1)))
+    scene.close(address)
+    (part,) = scene.project.lake.data.rglob(f"{session}-*.parquet")
+    part.unlink()
+    assert isinstance(refused(lambda: scene.commit(session)), DamageError)
+    assert scene.names() == {1: "a"}
+
+
+def test_upserts_of_several_processes_take_turns(scene: KeyedScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes long is not overtaken again and again by others."""
+    scene.upsert(uploaded((1, "a", 1)))
+    other = copy(scene)
+    other.project = replace(scene.project, lake=Lake(scene.project.lake.database, scene.project.lake.data))
+    apply, attempts = upserts.Upsert.apply, Counter[int]()
+
+    def counted(upsert: upserts.Upsert, connection: Connection) -> bool:
+        attempts[id(upsert.lake)] += 1
+        return apply(upsert, connection)
+
+    monkeypatch.setattr(upserts.Upsert, "apply", counted)
+    with ThreadPoolExecutor(2) as pool:
+        quick = pool.submit(lambda: [other.flush(uploaded((1, f"{turn}", 1))) for turn in range(6)])
+        slow = pool.submit(lambda: [scene.upsert(uploaded((2, "b", 2), (1, "mine", 1))) for _ in range(3)])
+        quick.result()
+        slow.result()
+    assert attempts == {id(other.project.lake): 6, id(scene.project.lake): 3}
+    assert scene.names().keys() == {1, 2}
+
+
+def test_an_upload_that_is_repeated_elsewhere_meanwhile(
+    scene: KeyedScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes no file, so that only the answer tells."""
+    scene.upsert(uploaded((1, "a", 1)))
+    nobody = uploaded((99, None, None), operations=[ord("D")])
+    lake = Lake(scene.project.lake.database, scene.project.lake.data)
+    monkeypatch.setattr(lake, "upserting", lambda _: nullcontext())
+    other = copy(scene)
+    other.project = replace(scene.project, lake=lake, _flushes={})
+    prepare, answers = upserts.prepare, list[Any]()
+
+    def repeated_meanwhile(*arguments: Any) -> upserts.Upsert | None:
+        found = prepare(*arguments)
+        if not answers:
+            answers.append(None)
+            answers[0] = other.flush(nobody, "one")
+        return found
+
+    monkeypatch.setattr(upserts, "prepare", repeated_meanwhile)
+    assert scene.flush(nobody, "one") == answers[0]

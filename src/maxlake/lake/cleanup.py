@@ -52,6 +52,7 @@ class CatalogFile:
 def unneeded(connection: Connection, oldest: int, pins: Collection[Pin]) -> list[CatalogFile]:
     """Return the files that ended at ``oldest``, the oldest snapshot kept, or before, and no pin names.
 
+    Delete files come first: with a data file go the rows of those it still has.
     They stay unneeded: no new pin may be older than the oldest snapshot.
     """
     ranges: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
@@ -60,7 +61,7 @@ def unneeded(connection: Connection, oldest: int, pins: Collection[Pin]) -> list
             ranges[pin.table_id].add((pin.first, pin.last))
     directories = table_directories(connection)
     found: list[CatalogFile] = []
-    for kind in (ducklake.data_file, ducklake.delete_file):
+    for kind in (ducklake.delete_file, ducklake.data_file):
         for row in connection.execute(
             select(
                 _file_id(kind),
@@ -114,7 +115,6 @@ def _schedule(database: Database, files: Sequence[CatalogFile]) -> list[CatalogF
     """Remove the rows of files and note that the files are to go; return those whose rows were there."""
     scheduled: list[CatalogFile] = []
     with database.write() as connection:
-        # Delete files first: with a data file go the rows of those it still has.
         for kind in (ducklake.delete_file, ducklake.data_file):
             ids = {file.file_id: file for file in files if file.kind is kind}
             there = connection.execute(select(_file_id(kind)).where(_file_id(kind).in_(ids))).scalars().all()

@@ -7,6 +7,7 @@ fit its memory it keeps in a temporary directory.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -30,9 +31,19 @@ FEW_KEYS = 65_536
 _BATCH_ROWS = 65_536
 
 
+_opening = threading.Lock()
+
+
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return the database of all upserts of this process."""
+    # Of two that open it at once, the one whose connection is not kept would lose its directory.
+    with _opening:
+        return _opened()[0]
+
+
 @cache
-def _database() -> tuple[duckdb.DuckDBPyConnection, tempfile.TemporaryDirectory[str]]:
-    """Return the database of all upserts of this process, and where it keeps what does not fit."""
+def _opened() -> tuple[duckdb.DuckDBPyConnection, tempfile.TemporaryDirectory[str]]:
+    """Return a database, and where it keeps what does not fit."""
     spilled = tempfile.TemporaryDirectory(prefix="maxlake-upserts-")
     configuration: dict[str, Any] = {
         "enable_external_access": False,
@@ -61,6 +72,11 @@ def _shortage_is_busy() -> Generator[None]:
         ) from error
 
 
+def _compared_as(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which DuckDB is given keys: of instants it drops nanoseconds here and there."""
+    return pa.int64() if pa.types.is_timestamp(kind) else kind
+
+
 class KeyIndex:
     """The rows that count of an upload to a table whose ``keys`` have these types; a context manager.
 
@@ -69,8 +85,8 @@ class KeyIndex:
     """
 
     def __init__(self, keys: Sequence[pa.DataType]) -> None:
-        self._keys = [pa.field(f"k{number}", kind) for number, kind in enumerate(keys)]
-        self._connection = _database()[0].cursor()
+        self._keys = [pa.field(f"k{number}", _compared_as(kind)) for number, kind in enumerate(keys)]
+        self._connection = _database().cursor()
         self._connection.execute(
             "CREATE TEMP TABLE found (sequence BIGINT, deletes BOOLEAN, file BIGINT, position BIGINT, "
             "row_id BIGINT)"
@@ -89,14 +105,18 @@ class KeyIndex:
     def _names(self) -> list[str]:
         return [field.name for field in self._keys]
 
+    def _compared(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return the key columns, which come first, as they are compared."""
+        return [batch.column(place).cast(field.type) for place, field in enumerate(self._keys)]
+
     def add(self, rows: Iterable[tuple[int, pa.RecordBatch]]) -> None:
         """Take uploaded rows, with the part they are of: their keys, then their POSITION and OPERATION."""
 
         def numbered() -> Iterator[pa.RecordBatch]:
             for part, batch in rows:
                 sequence = pc.add(batch.column(POSITION.name), part * PART_ROWS)
-                keys = batch.columns[: len(self._keys)]
-                yield pa.record_batch([*keys, sequence, batch.column(OPERATION.name)], schema=schema)
+                numbers = sequence, batch.column(OPERATION.name)
+                yield pa.record_batch([*self._compared(batch), *numbers], schema=schema)
 
         schema = pa.schema(
             [*self._keys, pa.field("sequence", pa.int64()), pa.field(OPERATION.name, pa.int8())]
@@ -110,7 +130,7 @@ class KeyIndex:
         )
 
     def bounds(self) -> list[tuple[pa.Scalar, pa.Scalar]]:
-        """Return the smallest and the largest value of each key column."""
+        """Return the smallest and the largest value of each key column, of instants their ticks."""
         asked = ", ".join(f"min({name}), max({name})" for name in self._names)
         found = self._connection.execute(f"SELECT {asked} FROM counting").to_arrow_table()  # noqa: S608 - our names
         scalars = [column[0] for column in found.columns]
@@ -133,7 +153,8 @@ class KeyIndex:
         def numbered() -> Iterator[pa.RecordBatch]:
             for file, batch in rows:
                 files = pa.repeat(pa.scalar(file, pa.int64()), batch.num_rows)
-                yield pa.record_batch([*batch.columns, files], schema=schema)
+                numbers = batch.column(POSITION.name), batch.column(ROW_ID.name), files
+                yield pa.record_batch([*self._compared(batch), *numbers], schema=schema)
 
         numbers = [pa.field(POSITION.name, pa.int64()), pa.field(ROW_ID.name, pa.int64())]
         schema = pa.schema([*self._keys, *numbers, pa.field("file", pa.int64())])

@@ -16,7 +16,7 @@ from maxlake.lake.file_lists import FileLists
 from maxlake.lake.pruning import FileBounds
 from maxlake.lake.snapshots import Snapshot, new_uuid, quoted
 from maxlake.lake.tables import Table
-from maxlake.lake.turns import Turns
+from maxlake.lake.turns import Turns, directory_turn
 from maxlake.protocol.errors import BusyError, ErrorCode
 from maxlake.protocol.limits import UPSERT_TURN_WAIT
 from maxlake.protocol.targets import DEFAULT_SCHEMA
@@ -105,9 +105,10 @@ class Lake:
 
     @contextmanager
     def upserting(self, table: Table) -> Generator[None]:
-        """Take a turn among those of this process who replace rows of a table, one at a time.
+        """Take a turn among those who replace rows of a table, one at a time.
 
-        What they compute is in vain if the rows change meanwhile. Raises ``BusyError`` after a long wait.
+        What they compute is in vain if the rows change meanwhile: of two processes one might never come
+        first. Raises ``BusyError`` after a long wait.
         """
         turns = self._upserts.setdefault(table.table_id, Turns(UPSERT_TURN_WAIT))
         with ExitStack() as held:
@@ -119,6 +120,9 @@ class Lake:
                     "other upserts of this table take too long; try again",
                     where=table.full_name,
                 ) from error
+            directory = self.data / table.path
+            directory.mkdir(parents=True, exist_ok=True)
+            held.enter_context(directory_turn(directory))
             yield
 
     def close(self) -> None:

@@ -1,9 +1,14 @@
-"""Turns: a lock that serves the threads of this process in the order they came."""
+"""Turns: locks that make threads, and processes, wait for one another."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from maxlake.protocol.limits import WRITE_TURN_WAIT
@@ -55,3 +60,17 @@ class Turns:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._next()
+
+
+@contextmanager
+def directory_turn(directory: Path) -> Generator[None]:
+    """Take a turn among the processes of this machine that ask for the same directory, however long it takes.
+
+    A process that dies gives its turn back. Processes of other machines may not be kept out.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

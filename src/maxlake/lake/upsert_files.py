@@ -20,6 +20,7 @@ from maxlake.lake.files import ListedFile
 from maxlake.lake.parts import Part, Upload, footer_size, storage_schema
 from maxlake.lake.row_numbers import with_row_ids
 from maxlake.lake.tables import Table
+from maxlake.protocol.limits import MAX_PARTITIONS_PER_WRITE
 
 if TYPE_CHECKING:
     from maxlake.lake.key_index import KeyIndex
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 #: An uploaded part has fewer rows than this. The sequence of a row is its part's place, times this, and its
 #: position: where it comes among all.
 PART_ROWS = 2**40
+#: Uploaded parts whose rows are written together: each may be of another partition, and so become files of
+#: its own, as many at a time as one upload may have.
+PARTS_AT_ONCE = MAX_PARTITIONS_PER_WRITE
 
 
 def write_deletes(
@@ -110,12 +114,25 @@ def write_rows(
     undo: ExitStack,
 ) -> tuple[list[Part], list[Part]]:
     """Write the uploaded rows that come, durably: new ones, and new values of older ones, with their ids."""
-    schema = storage_schema(table)
-    inserts = Upload(data, table, name)
-    undo.callback(inserts.discard)
-    updates = Upload(data, table, f"{name}-updates", with_row_ids(schema))
-    undo.callback(updates.discard)
+    inserts: list[Part] = []
+    updates: list[Part] = []
     kept = _Kept(index.kept())
+    for number, rows in groupby(uploaded, key=lambda each: each[0] // PARTS_AT_ONCE):
+        new = Upload(data, table, f"{name}-{number}")
+        undo.callback(new.discard)
+        newer = Upload(data, table, f"{name}-{number}-updates", with_row_ids(storage_schema(table)))
+        undo.callback(newer.discard)
+        _write_some(table, rows, kept, new, newer)
+        inserts += new.finish()
+        updates += newer.finish()
+    return inserts, updates
+
+
+def _write_some(
+    table: Table, uploaded: Iterable[tuple[int, pa.RecordBatch]], kept: _Kept, new: Upload, newer: Upload
+) -> None:
+    """Write those of some uploaded rows that are ``kept``."""
+    schema = storage_schema(table)
     for place, batches in groupby(uploaded, key=itemgetter(0)):
         first = place * PART_ROWS
         for _, batch in batches:
@@ -125,11 +142,10 @@ def write_rows(
             columns = [_as(rows.column(field.name), field.type) for field in schema]
             are_new = row_ids.is_null()
             if are_new.true_count:
-                inserts.write(pa.record_batch(columns, schema=schema).filter(are_new))
+                new.write(pa.record_batch(columns, schema=schema).filter(are_new))
             if are_new.false_count:
                 numbered = pa.record_batch([*columns, row_ids], schema=with_row_ids(schema))
-                updates.write(numbered.filter(pc.invert(are_new)))
-    return inserts.finish(), updates.finish()
+                newer.write(numbered.filter(pc.invert(are_new)))
 
 
 def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:

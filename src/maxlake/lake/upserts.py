@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from sqlalchemy import Connection
@@ -34,9 +33,6 @@ from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS
 from maxlake.protocol.predicates.tree import And, ColumnValue, Comparator, Comparison, Expression, Literal
 from maxlake.protocol.types.storage import storage_type
 from maxlake.protocol.types.text import parse_type
-
-if TYPE_CHECKING:
-    pass
 
 
 def staged_schema(table: Table) -> pa.Schema:
@@ -119,15 +115,15 @@ def prepare(
     """Compute what uploaded parts change and write it; their rows are of :func:`staged_schema`.
 
     All older rows of the ``replaced`` partitions go. File names begin with ``name``, which must be unique.
-    None if others changed the table while its files were read, so that some of them are gone. What fails
-    leaves nothing behind.
+    None if others changed the table while its files were read, so that some of them are gone. Raises
+    DamageError for files that are gone all the same, the uploaded ones too. What fails leaves nothing behind.
     """
     partitions = {part.key for part in staged} - set(replaced)
     with lake.database.read() as connection:
         base = _living(lake, connection, table, partitions)
     try:
         return _computed(Upsert(lake, table, staged, base, partitions, replaced), name)
-    except DamageError:
+    except (OSError, pa.ArrowException, DamageError):
         with lake.database.read() as connection:
             if _identity(_living(lake, connection, table, partitions)) == _identity(base):
                 raise
@@ -177,6 +173,5 @@ def _between(
         kind = parse_type(column.type)
         value = ColumnValue(column.name, kind, column.partition)
         for operator, bound in ((Comparator.GREATER_EQUAL, smallest), (Comparator.LESS_EQUAL, largest)):
-            limit = bound.value if pa.types.is_timestamp(bound.type) else bound.as_py()
-            conditions.append(Comparison(operator, value, Literal(limit, kind)))
+            conditions.append(Comparison(operator, value, Literal(bound.as_py(), kind)))
     return Selection(Filter(And(tuple(conditions))), columns)

@@ -14,7 +14,14 @@ from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.upserts import Upsert
 from maxlake.protocol.enums import StreamState, WriteSessionState
-from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError, NotFoundError, invalid_argument
+from maxlake.protocol.errors import (
+    ConflictError,
+    DamageError,
+    ErrorCode,
+    MaxlakeError,
+    NotFoundError,
+    invalid_argument,
+)
 from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS
 from maxlake.protocol.messages.write import CommitRequest, CommitResponse
 from maxlake.protocol.states import WRITE_SESSION, SessionEvent
@@ -118,18 +125,31 @@ class _Call:
             table = self._load(connection)[0].table
         with self.project.lake.upserting(table):
             for _ in range(MAX_UPSERT_ATTEMPTS):
-                with self.project.lake.database.read() as connection:
-                    session, committed = self._load(connection)
-                    if committed:
-                        return CommitResponse()
-                    parts, _ = self.choose(connection, session)
-                name = f"{self.session_id}-commit-{uuid.uuid4().hex[:12]}"
-                replaced = _replaced(session, parts)
-                upsert = upserts.prepare(self.project.lake, session.table, parts, name, replaced)
+                chosen = self._choose()
+                if chosen is None:
+                    return CommitResponse()
+                upsert = self._prepare(*chosen)
                 answer = None if upsert is None else self.attempt(upsert)
                 if answer is not None:
                     return answer
         raise upserts.outrun(f"{table.full_name}, write session {self.session_id}")
+
+    def _choose(self) -> tuple[WriteSession, list[Part]] | None:
+        """Return the session and the parts to become visible; None if it is committed already."""
+        with self.project.lake.database.read() as connection:
+            session, committed = self._load(connection)
+            return None if committed else (session, self.choose(connection, session)[0])
+
+    def _prepare(self, session: WriteSession, parts: list[Part]) -> Upsert | None:
+        """Compute what the session changes; None if the table, or the session, changed meanwhile."""
+        name = f"{self.session_id}-commit-{uuid.uuid4().hex[:12]}"
+        try:
+            return upserts.prepare(self.project.lake, session.table, parts, name, _replaced(session, parts))
+        except DamageError:
+            # Whoever ends a session, or begins a stream again, removes its files.
+            if self._choose() == (session, parts):
+                raise
+            return None
 
 
 def _committed_parts(

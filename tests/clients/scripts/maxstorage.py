@@ -6,6 +6,7 @@ import ms_exactly_once  # noqa: F401 - registers its behaviours
 import ms_large_blobs  # noqa: F401 - registers its behaviours
 import ms_reading  # noqa: F401 - registers its behaviours
 import ms_streaming  # noqa: F401 - registers its behaviours
+import ms_upserts  # noqa: F401 - registers its behaviours
 import ms_writing  # noqa: F401 - registers its behaviours
 import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours

@@ -9,3 +9,4 @@ import reads_previews  # noqa: F401 - registers its behaviours
 import reads_sessions  # noqa: F401 - registers its behaviours
 import reads_splits  # noqa: F401 - registers its behaviours
 import reads_types  # noqa: F401 - registers its behaviours
+import reads_upserts  # noqa: F401 - registers its behaviours

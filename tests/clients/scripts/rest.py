@@ -199,3 +199,14 @@ def schemas(context):
     odps.execute_sql(drop)
     odps.execute_sql(drop)
     refused(errors.NoSuchTable, lambda: odps.execute_sql(f"DROP SCHEMA {name}"), mention=name)
+
+
+@behaviour()
+def table_with_a_primary_key(context):
+    odps = context.server.odps()
+    columns = ("id bigint, at datetime, name string", "pt string")
+    odps.create_table(context.table, columns, transactional=True, primary_key=["id", "at"])
+    table = odps.get_table(context.table)
+    same((table.is_transactional, table.primary_key), (True, ["id", "at"]))
+    nullable = {column.name: column.nullable for column in table.table_schema.simple_columns}
+    same(nullable, {"id": False, "at": False, "name": True})

@@ -8,6 +8,7 @@ import v2_exactly_once  # noqa: F401 - registers its behaviours
 import v2_forms  # noqa: F401 - registers its behaviours
 import v2_large_blobs  # noqa: F401 - registers its behaviours
 import v2_reading  # noqa: F401 - registers its behaviours
+import v2_upserts  # noqa: F401 - registers its behaviours
 import v2_writing  # noqa: F401 - registers its behaviours
 from behaviours import serve
 from v2_tables import V2Table

@@ -140,3 +140,34 @@ def ids(table):
 def now():
     """The time as incremental reads take it, finer than documented so that commits lie apart."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+#: What makes `id` the primary key of a table: after its columns, and in its clause.
+KEY = "primary key (id)"
+TRANSACTIONAL = 'TBLPROPERTIES ("transactional"="true")'
+UPSERT, DELETE = ord("U"), ord("D")
+
+
+def keyed(context, columns="id bigint, name string", partitions="pt string"):
+    """Create the behaviour's table, keyed by `id`."""
+    return context.made(f"{columns}, {KEY}", partitions, TRANSACTIONAL)
+
+
+def changes(*rows, **partition):
+    """Rows (id, name, what is to become of it) of an upload to a table with a key."""
+    numbers, names, operations = zip(*rows, strict=True)
+    columns = {"id": pa.array(numbers, pa.int64()), "name": pa.array(names, pa.string())}
+    for name, value in partition.items():
+        columns[name] = pa.array([value] * len(rows))
+    columns["__operation"] = pa.array(operations, pa.int8())
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def upserts(start, count, name, **partition):
+    """Upserts of the ids from `start`, all named alike."""
+    return changes(*((number, name, UPSERT) for number in range(start, start + count)), **partition)
+
+
+def deletes(*numbers, **partition):
+    """Deletions by key alone."""
+    return changes(*((number, None, DELETE) for number in numbers), **partition)

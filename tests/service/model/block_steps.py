@@ -43,9 +43,9 @@ def write(w: World) -> None:
     if not code and session.attempts is None:
         code = ErrorCode.INVALID_ARGUMENT
     earlier = None if code or session.attempts is None else session.attempts.get((number, attempt))
-    data = ipc(w.random, arrow(w.random, rows, session.fixed, w.table.columns))
+    data = ipc(w.random, arrow(w.random, rows, session.fixed, w.table))
     if rows and w.random.random() < 0.1:
-        upload = flawed(w.random, rows, session.fixed, w.table.columns)
+        upload = flawed(w.random, rows, session.fixed, w.table)
         data = upload.data
         code = code or (None if earlier else upload.flaw)
     elif not code and not earlier and not session.within_limit({row.key for row in rows}):

@@ -24,11 +24,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """``values`` by column number; a column that was not uploaded is not in it."""
+    """``values`` by column number; a column that was not uploaded is not in it.
+
+    What ``deletes`` is uploaded to a table with a primary key, to take the row of its id away.
+    """
 
     id: int
     key: Key
     values: Mapping[int, str | None]
+    deletes: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,39 @@ class Contents:
 
 @dataclass
 class Table:
-    """The committed rows. ``version`` counts the changes of the columns."""
+    """The committed rows. ``version`` counts the changes of the columns.
 
+    ``keyed`` tables have ``id`` as their primary key: each occurs once in a partition.
+    """
+
+    keyed: bool = False
     columns: list[Column] = field(default_factory=lambda: [Column(0, "c0")])
     partitions: dict[Key, list[Row]] = field(default_factory=dict[Key, list[Row]])
     version: int = 0
 
-    def add(self, rows: Iterable[Row], replaced: Collection[Key] = ()) -> None:
+    def add(self, rows: Iterable[Row], replaced: Collection[Key] = ()) -> bool:
+        """Commit an upload; tell whether the table has changed."""
         for key in replaced:
             self.partitions[key] = []
-        for row in rows:
+        change = self._upsert if self.keyed else self._append
+        return change(rows) or bool(replaced)
+
+    def _append(self, rows: Iterable[Row]) -> bool:
+        added = list(rows)
+        for row in added:
             self.partitions.setdefault(row.key, []).append(row)
+        return bool(added)
+
+    def _upsert(self, rows: Iterable[Row]) -> bool:
+        """Of the rows of one id the last counts (drift.md B.26)."""
+        changed = False
+        for row in {(row.key, row.id): row for row in rows}.values():
+            others = [each for each in self.partitions.get(row.key, []) if each.id != row.id]
+            if row.deletes and len(others) == len(self.partitions.get(row.key, [])):
+                continue
+            self.partitions[row.key] = others if row.deletes else [*others, row]
+            changed = True
+        return changed
 
     def contents(self) -> Contents:
         names = ["id", *(column.name for column in self.columns), *KEYS]

@@ -163,9 +163,7 @@ def new_write(w: World, session: Session) -> tuple[Write, bytes]:
     if stream and write.offset in stream.offsets:
         count = stream.offsets[write.offset].count + random.choice([0, 0, 0, 1, -1])
     elif random.random() < 0.08:
-        upload = flawed(
-            random, w.new_rows(session.fixed, random.choice([1, 3])), session.fixed, w.table.columns
-        )
+        upload = flawed(random, w.new_rows(session.fixed, random.choice([1, 3])), session.fixed, w.table)
         return replace(write, flaw=upload.flaw), upload.data
     rows = w.new_rows(session.fixed, count)
     schemas = [None, None, None, stream.schema if stream else None, w.table.version]
@@ -178,7 +176,7 @@ def new_write(w: World, session: Session) -> tuple[Write, bytes]:
         other_table=random.random() < 0.02,
         schema=random.choice(schemas),
     )
-    return write, ipc(random, arrow(random, rows, session.fixed, w.table.columns))
+    return write, ipc(random, arrow(random, rows, session.fixed, w.table))
 
 
 def addressed(w: World, session: Session, stream: Stream, write: Write) -> Write:

@@ -79,4 +79,4 @@ def read_pinned(w: World) -> None:
     for session_id in list(w.pinned)[:1]:
         contents = w.pinned.pop(session_id)
         found = w.read(session_id)
-        assert found == contents, session_id
+        w.check_contents(found, contents)

@@ -28,6 +28,8 @@ RUN = 250
 #: After so many steps each kind has been taken, and each refusal met.
 ENOUGH = 5000
 
+KINDS = pytest.mark.parametrize("keyed", [False, True], ids=["without a key", "keyed"])
+
 _names = count()
 
 
@@ -38,25 +40,30 @@ def reader() -> Iterator[DuckdbReader]:
 
 
 @contextmanager
-def new_world(random: Random, postgresql: Postgresql | None = None) -> Iterator[World]:
+def new_world(random: Random, postgresql: Postgresql | None = None, *, keyed: bool) -> Iterator[World]:
     with tempfile.TemporaryDirectory() as directory:
         name = f"model{next(_names)}"
-        world = World(Place(Path(directory), name, postgresql), random)
+        world = World(Place(Path(directory), name, postgresql), random, keyed=keyed)
         try:
             yield world
         finally:
             world.close()
 
 
+@KINDS
 def test_any_order_of_steps(
-    budget: Callable[[float], Budget], rng: Random, database: Postgresql | None, reader: DuckdbReader
+    budget: Callable[[float], Budget],
+    rng: Random,
+    database: Postgresql | None,
+    reader: DuckdbReader,
+    keyed: bool,
 ) -> None:
     limit = budget(6)
     done: Counter[str] = Counter()
     refused: Counter[ErrorCode] = Counter()
     points = limit.points(at_least=RUN)
     while (point := next(points, None)) is not None:
-        with new_world(Random(f"{rng.random()}"), database) as world:
+        with new_world(Random(f"{rng.random()}"), database, keyed=keyed) as world:
             while point is not None:
                 steps.take(world)
                 point = None if point % RUN == RUN - 1 else next(points, None)
@@ -68,13 +75,14 @@ def test_any_order_of_steps(
         assert refused.keys() == CLASSES.keys(), refused
 
 
-def test_any_steps_small(reader: DuckdbReader) -> None:
+@KINDS
+def test_any_steps_small(reader: DuckdbReader, keyed: bool) -> None:
     """The same, a few steps at a time: what fails here is shrunk to the steps that matter."""
 
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.context = new_world(Random(0))
+            self.context = new_world(Random(0), keyed=keyed)
             self.world = self.context.__enter__()
 
         @rule(random=st.randoms(use_true_random=False))
