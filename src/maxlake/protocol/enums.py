@@ -5,6 +5,21 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 
+class InstanceStatus(StrEnum):
+    """What a SQL instance's one task is doing, or how it ended (rest.md §6.2)."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUCCESS = "Success"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (InstanceStatus.WAITING, InstanceStatus.RUNNING)
+
+
 class Action(StrEnum):
     """Every table, blob and instance action of Storage API v2/v3 (wire.md §1.1)."""
 

@@ -212,6 +212,8 @@ MAX_WAITING_QUERIES = 200
 QUERY_TIME = 60 * 60
 #: Bytes a statement may put on the disk while it sorts and joins, and rows its result may have.
 QUERY_SPILL = 32 * 1024 * 1024 * 1024
+#: How long an instance counts as running without a sign of its server.
+INSTANCE_LEASE = 30
 #: How long the rows of a query can be read after it has ended.
 RESULT_LIFETIME = 24 * 60 * 60
 #: Rows, and bytes, of a result that is answered as text (rest.md §8.3).

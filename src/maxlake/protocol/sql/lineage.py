@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from maxlake.protocol.sql.model import Query
-from maxlake.protocol.sql.query import SCANS
+from maxlake.protocol.sql.names import SCANS
 from maxlake.protocol.types.model import OdpsType
 
 #: Name (in lower case) and type of a column, None for one that is computed.

@@ -14,14 +14,13 @@ from maxlake.protocol.sql import allowed, functions
 from maxlake.protocol.sql.conditions import conditions_on
 from maxlake.protocol.sql.duckdb_types import duckdb_type
 from maxlake.protocol.sql.model import Query, TableScan
+from maxlake.protocol.sql.names import SCANS
 from maxlake.protocol.sql.parts import read_table_name
 from maxlake.protocol.sql.tree import placed, read_name, refuse
 from maxlake.protocol.types.model import Kind, OdpsType, Simple
 from maxlake.protocol.types.text import parse_type
 
 _WHOLE = (Kind.TINYINT, Kind.SMALLINT, Kind.INT, Kind.BIGINT)
-#: The DuckDB schema of the scans: qualified by it, none can be taken for a common table expression.
-SCANS = "scans"
 #: The nodes whose place in a query is a SELECT's.
 QUERIES = (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery, exp.Values)
 

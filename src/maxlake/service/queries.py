@@ -1,0 +1,335 @@
+"""Statements that read or write rows: planned here, computed by a worker, committed here (design.md §4, §9)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from maxlake.lake import commits, definitions, partitions, plans, snapshots, tables
+from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.plans import Plan, Wanted
+from maxlake.lake.sql import jobs, processes
+from maxlake.lake.sql.jobs import Done, Failed, Inserted, Job, Rows, Scan
+from maxlake.lake.tables import StoredColumn, Table, TableOptions
+from maxlake.protocol.columns import TableSchema
+from maxlake.protocol.errors import (
+    BadRequestError,
+    BusyError,
+    ConflictError,
+    ErrorCode,
+    InternalError,
+    MaxlakeError,
+    invalid_argument,
+)
+from maxlake.protocol.limits import QUERY_MEMORY, QUERY_TIME
+from maxlake.protocol.partitions import PartitionFilter, resolve
+from maxlake.protocol.sql.lineage import declared_types
+from maxlake.protocol.sql.model import CreateTableAs, Insert, Query, RowStatement, TableName, TableScan
+from maxlake.protocol.targets import DEFAULT_SCHEMA
+from maxlake.service import pins, session_parts
+from maxlake.service.pins import Pin
+from maxlake.service.predicates import session_predicate
+from maxlake.service.project import Project
+
+_EVERYTHING = PartitionFilter({}, {})
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Session:
+    """For whom a statement runs, and with which settings."""
+
+    project: Project
+    settings: Mapping[str, str]
+    principal: str
+
+    def schema_of(self, name: TableName) -> str:
+        """Return the schema a name means. Raises ``InvalidArgument`` for another project's."""
+        if name.project and name.project.lower() != self.project.name:
+            raise invalid_argument(
+                f"the statement names project {name.project!r}, but runs in {self.project.name!r}"
+            )
+        return name.schema or self.settings.get("odps.default.schema") or DEFAULT_SCHEMA
+
+    def find(self, connection: Connection, name: TableName) -> Table | None:
+        """Return the table of a name, None if there is none."""
+        return tables.find(connection, self.schema_of(name), name.name)
+
+    def get(self, connection: Connection, name: TableName) -> Table:
+        """Return the table of a name. Raises ``NoSuchTable`` or ``NoSuchSchema``."""
+        return tables.get(connection, self.schema_of(name), name.name)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a statement left: a query its rows, with their columns, others nothing to read."""
+
+    plan: Plan | None = None
+    columns: tuple[StoredColumn, ...] = ()
+
+
+#: Is called in the transaction that makes what a statement did visible.
+End = Callable[[Connection, Found], None]
+
+
+def execute(
+    session: Session,
+    instance_id: str,
+    statement: RowStatement,
+    cancelled: Callable[[], bool],
+    end: End,
+) -> None:
+    """Run a statement to its end, which ``end`` records in the same transaction as its rows.
+
+    Raises what is wrong with the statement, and ``Cancelled``; then nothing of it is visible.
+    """
+    project = session.project
+    work = _Work(session, instance_id, statement)
+    if work.is_done_already():
+        with project.lake.database.write() as connection:
+            end(connection, Found())
+        return
+    planned = work.planned()
+    spill = project.spill / instance_id
+    try:
+        spill.mkdir(parents=True, exist_ok=True)
+        outcome = processes.run(planned.job, cancelled)
+        if isinstance(outcome, Failed):
+            raise _error(outcome)
+        work.finish(planned, outcome, end)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+        for pin in planned.pins:
+            pins.remove(project.lake.database, pin.session_id)
+
+
+def _error(failed: Failed) -> MaxlakeError:
+    if failed.busy:
+        return BusyError(failed.code, failed.message)
+    if failed.code is ErrorCode.INTERNAL_SERVER_ERROR:
+        return InternalError(failed.code, failed.message)
+    if failed.code in (ErrorCode.CANCELLED, ErrorCode.REQUEST_TIMEOUT):
+        return ConflictError(failed.code, failed.message)
+    return BadRequestError(failed.code, failed.message)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A job whose files are pinned; ``target`` is the table an INSERT writes to."""
+
+    job: Job
+    pins: Sequence[Pin]
+    target: Table | None
+
+
+class _Work:
+    """One statement on its way."""
+
+    def __init__(self, session: Session, instance_id: str, statement: RowStatement) -> None:
+        self._session = session
+        self._project = session.project
+        self._database = session.project.lake.database
+        self._data = str(session.project.lake.data)
+        self._id = instance_id
+        self._statement = statement
+        self._query = statement if isinstance(statement, Query) else statement.query
+
+    def is_done_already(self) -> bool:
+        """Tell whether CREATE TABLE IF NOT EXISTS finds its table. Raises ``ObjectAlreadyExists``."""
+        statement = self._statement
+        if not isinstance(statement, CreateTableAs):
+            return False
+        with self._database.read() as connection:
+            found = self._session.find(connection, statement.table)
+            tables.check_schema(connection, self._session.schema_of(statement.table))
+        if found and not statement.if_not_exists:
+            raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {found.full_name} already exists")
+        return found is not None
+
+    def planned(self) -> _Planned:
+        """Plan the job and pin the files it reads."""
+        while True:
+            with self._database.read() as connection:
+                snapshot = snapshots.latest(connection)
+                read = [(scan, self._session.get(connection, scan.table)) for scan in self._query.scans]
+                target = (
+                    self._session.get(connection, self._statement.table)
+                    if isinstance(self._statement, Insert)
+                    else None
+                )
+                scans = [self._scan(connection, scan, table, snapshot) for scan, table in read]
+            pinned = self._pins({table.table_id for _, table in read}, snapshot)
+            with self._database.write() as connection:
+                if snapshots.oldest_kept(connection) > snapshot:
+                    continue
+                for pin in pinned:
+                    pins.add(connection, pin, b"")
+            return _Planned(self._job(scans, [table for _, table in read], target), pinned, target)
+
+    def _scan(self, connection: Connection, scan: TableScan, table: Table, snapshot: int) -> Scan:
+        """List the files of a table that may hold rows the query needs."""
+        conditions = " AND ".join(f"({text})" for text in scan.conditions if _is_predicate(table, text))
+        predicate = session_predicate(table, conditions)
+        wanted = Wanted(_EVERYTHING, filter=None if predicate is None else predicate.selection().filter)
+        plan = plans.plan(self._project.lake, connection, table, wanted, snapshot)
+        return Scan(scan.scan, tuple(table.stored.values()), plan.files)
+
+    def _pins(self, table_ids: set[int], snapshot: int) -> list[Pin]:
+        return [
+            Pin(
+                session_id=f"{self._id}.{table_id}",
+                table_id=table_id,
+                principal=self._session.principal,
+                first_snapshot=snapshot,
+                last_snapshot=snapshot,
+                expires_at=datetime.now(UTC) + timedelta(seconds=QUERY_TIME),
+            )
+            for table_id in sorted(table_ids)
+        ]
+
+    def _job(self, scans: Sequence[Scan], read: Sequence[Table], target: Table | None) -> Job:
+        return Job(
+            text=self._query.text,
+            data=self._data,
+            spill=str(self._project.spill / self._id),
+            scans=tuple(scans),
+            output=self._rows(scans, read) if target is None else self._inserted(target),
+            memory=QUERY_MEMORY,
+            threads=min(os.cpu_count() or 1, _MOST_THREADS),
+        )
+
+    def _rows(self, scans: Sequence[Scan], read: Sequence[Table]) -> Rows:
+        columns = {
+            scan.name: [(column.name, column.type) for column in table.columns.all_columns]
+            for scan, table in zip(scans, read, strict=True)
+        }
+        declared = tuple(None if t is None else str(t) for t in declared_types(self._query, columns))
+        if isinstance(self._statement, CreateTableAs):
+            return Rows(self._data, self._new_path(self._statement), self._id, declared)
+        return Rows(str(self._project.results), self._id, self._id, declared)
+
+    def _new_path(self, statement: CreateTableAs) -> str:
+        """Return where the rows of a table lie that is created when they are there."""
+        return f"{self._session.schema_of(statement.table).lower()}/{self._new_directory(statement)}"
+
+    def _new_directory(self, statement: CreateTableAs) -> str:
+        return f"{statement.table.name.lower()}-{self._id}"
+
+    def _inserted(self, target: Table) -> Inserted:
+        statement = self._statement
+        assert isinstance(statement, Insert)
+        if target.options.primary_key:
+            raise invalid_argument("INSERT into tables with a primary key is not supported by this version")
+        return Inserted(
+            directory=self._data,
+            path=str(target.path),
+            name=self._id,
+            stored=tuple(target.stored.values()),
+            options=target.options,
+            given=_given(target, statement),
+            fixed=_fixed(target, statement),
+        )
+
+    def finish(self, planned: _Planned, done: Done, end: End) -> None:
+        """Make the rows visible; what cannot be leaves nothing."""
+        match self._statement:
+            case Insert() as statement:
+                assert planned.target is not None
+                self._finish_insert(statement, planned.target, done, end)
+            case CreateTableAs() as statement:
+                self._finish_create(statement, done, end)
+            case Query():
+                with self._database.write() as connection:
+                    end(connection, Found(jobs.result_plan(self._id, done.parts), done.columns))
+
+    def _finish_insert(self, statement: Insert, target: Table, done: Done, end: End) -> None:
+        try:
+            with self._database.write() as connection:
+                now = tables.get_by_id(connection, target.table_id)
+                if now is None or now.schema_version != target.schema_version:
+                    raise ConflictError(
+                        ErrorCode.COMMIT_CONFLICT,
+                        "the table was altered or dropped while the statement ran; run it again",
+                        where=target.full_name,
+                    )
+                replaced = _replaced(target, statement, done)
+                commits.commit(connection, now, done.parts, replaced=replaced)
+                end(connection, Found())
+        except MaxlakeError:  # then no row names the files; after a COMMIT that failed one may
+            session_parts.remove_files(self._project.lake.data, target.path, done.parts)
+            raise
+
+    def _finish_create(self, statement: CreateTableAs, done: Done, end: End) -> None:
+        columns = tuple(column.column for column in done.columns)
+        with self._database.write() as connection:
+            table = definitions.create_table(
+                connection,
+                self._session.schema_of(statement.table),
+                statement.table.name,
+                TableSchema(columns, ()),
+                TableOptions(
+                    comment=statement.comment or "",
+                    lifecycle=statement.lifecycle,
+                    properties=dict(statement.properties),
+                ),
+                self._session.principal,
+                directory=self._new_directory(statement),
+            )
+            commits.commit(connection, table, done.parts)
+            end(connection, Found())
+
+
+def _is_predicate(table: Table, text: str) -> bool:
+    """Tell whether a condition is one files can be pruned by; what is not is left to DuckDB."""
+    try:
+        session_predicate(table, text)
+    except BadRequestError:
+        return False
+    return True
+
+
+def _given(target: Table, statement: Insert) -> tuple[str, ...]:
+    """Return the table's columns that the query computes, in its order."""
+    known = {column.name.lower(): column.name for column in target.columns.all_columns}
+    keys = {key.lower() for key in target.partition_keys}
+    for name in (*statement.columns, *statement.dynamic):
+        if name.lower() not in known:
+            raise BadRequestError(
+                ErrorCode.SEMANTIC_ERROR, f"the table has no column {name!r}", where=target.full_name
+            )
+    for name in statement.dynamic:
+        if name.lower() not in keys:
+            raise invalid_argument(f"{name} is no partition column", where=target.full_name)
+    names = statement.columns or tuple(column.name for column in target.columns.columns)
+    static = {key.lower() for key in statement.partition.keys}
+    dynamic = statement.dynamic
+    if not dynamic:  # the keys that have no value come last
+        taken = {name.lower() for name in names} | static
+        dynamic = tuple(key for key in target.partition_keys if key.lower() not in taken)
+    given = tuple(known[name.lower()] for name in (*names, *dynamic))
+    missing = keys - static - {name.lower() for name in given}
+    if missing or static & {name.lower() for name in given}:
+        raise invalid_argument(
+            f"every partition column needs a value, once: {', '.join(target.partition_keys)}",
+            where=target.full_name,
+        )
+    return given
+
+
+def _fixed(target: Table, statement: Insert) -> dict[str, str]:
+    return partitions.canonical(target, resolve(statement.partition, target.partition_keys, complete=False))
+
+
+def _replaced(target: Table, statement: Insert, done: Done) -> set[PartitionKey]:
+    """Return the partitions an OVERWRITE replaces: the static one, else those that rows came for."""
+    if not statement.overwrite:
+        return set()
+    fixed = _fixed(target, statement)
+    if len(fixed) == len(target.partition_keys):
+        return {tuple(fixed.values())}
+    return {part.key for part in done.parts}
