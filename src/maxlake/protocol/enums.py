@@ -38,6 +38,9 @@ class Action(StrEnum):
     TABLE_GET_WRITE_SCHEMA = "TableGetWriteSchema"
     TABLE_WRITE_BLOB = "TableWriteBlob"
     BLOB_READ = "BlobRead"
+    INSTANCE_CREATE_READ_SESSION = "InstanceCreateReadSession"
+    INSTANCE_GET_READ_SESSION = "InstanceGetReadSession"
+    INSTANCE_READ = "InstanceRead"
 
 
 class SplitMode(StrEnum):

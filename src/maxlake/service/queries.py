@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from maxlake.lake import commits, definitions, partitions, plans, snapshots, tables
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.plans import Plan, Wanted
-from maxlake.lake.sql import jobs, processes
+from maxlake.lake.sql import jobs
 from maxlake.lake.sql.jobs import Done, Failed, Inserted, Job, Rows, Scan
 from maxlake.lake.tables import StoredColumn, Table, TableOptions
 from maxlake.protocol.columns import TableSchema
@@ -98,7 +98,7 @@ def execute(
     spill = project.spill / instance_id
     try:
         spill.mkdir(parents=True, exist_ok=True)
-        outcome = processes.run(planned.job, cancelled)
+        outcome = project.queries.workers.run(planned.job, cancelled)
         if isinstance(outcome, Failed):
             raise _error(outcome)
         work.finish(planned, outcome, end)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock, Thread
 
+from maxlake.lake.sql.processes import WorkerPool
 from maxlake.protocol.errors import BusyError, ErrorCode
 from maxlake.protocol.limits import INSTANCE_LEASE, MAX_QUERIES, MAX_WAITING_QUERIES
 
@@ -22,6 +23,7 @@ class QueryRunner:
         self._closed = Event()
         self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query")
         self._renewer: Thread | None = None
+        self.workers = WorkerPool()
 
     @property
     def closing(self) -> bool:
@@ -72,3 +74,4 @@ class QueryRunner:
         """Stop everything and wait for it, which takes no longer than a commit."""
         self._closed.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.workers.close()

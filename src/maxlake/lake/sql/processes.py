@@ -1,15 +1,15 @@
-"""Worker processes: one for each job, ended when it takes too long, is cancelled, or its server ends."""
+"""Worker processes: each runs one job at a time, and is ended when that takes too long or is not wanted."""
 
 from __future__ import annotations
 
 import logging
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
-from typing import IO
+from tempfile import TemporaryFile
+from threading import Lock
 
 from maxlake.lake.sql import jobs
 from maxlake.lake.sql.jobs import LENGTH, Failed, Job, Outcome
@@ -19,63 +19,109 @@ from maxlake.protocol.limits import QUERY_TIME
 _COMMAND = (sys.executable, "-m", "maxlake.lake.sql.worker")
 #: How often a running job is asked whether it is still wanted.
 _POLL = 0.2
+_CHUNK = 1024 * 1024
 _ERROR_TEXT = 2000
+#: Jobs a process runs before another takes its place, so that what it has not given back is.
+_JOBS = 100
 
 _log = logging.getLogger(__name__)
 
 
-def run(job: Job, cancelled: Callable[[], bool]) -> Outcome:
-    """Run a job to its end; a worker that crashes is a failure like any other.
+class WorkerPool:
+    """Idle workers, kept because one takes longer to start than most queries to run. Thread-safe."""
 
-    The parts of a failed job, if it was killed while it wrote, are files nobody refers to.
-    """
-    end = time.monotonic() + QUERY_TIME
-    message = jobs.encode(job)
-    with subprocess.Popen(
-        _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        answer, errors = _Pipe(process.stdout), _Pipe(process.stderr)
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+        self._lock = Lock()
+
+    def run(self, job: Job, cancelled: Callable[[], bool]) -> Outcome:
+        """Run a job to its end; a worker that crashes is a failure like any other.
+
+        What a job that was killed has written are files nobody refers to.
+        """
+        with self._lock:
+            worker = self._idle.pop() if self._idle else None
+        worker = worker or _Worker()
         try:
-            _send(process, message)
-            while answer.is_open():
-                if cancelled():
-                    return Failed(ErrorCode.CANCELLED, "the instance was stopped")
-                if time.monotonic() > end:
-                    return Failed(ErrorCode.REQUEST_TIMEOUT, f"the statement ran longer than {QUERY_TIME} s")
-                answer.wait(_POLL)
-        finally:
-            process.kill()
-    if not answer.content:
-        text = errors.content.decode(errors="replace")
-        _log.error("a SQL worker died: %s", text)
-        reason = text.strip().splitlines()[-1][:_ERROR_TEXT] if text.strip() else "no message"
-        return Failed(ErrorCode.INTERNAL_SERVER_ERROR, f"the process of the statement died: {reason}")
-    return jobs.decode_outcome(answer.content)
+            outcome = worker.run(job, cancelled)
+        except BaseException:
+            worker.end()
+            raise
+        if worker.is_fit:
+            with self._lock:
+                self._idle.append(worker)
+        else:
+            worker.end()
+        return outcome
+
+    def close(self) -> None:
+        """End the idle workers."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().end()
 
 
-def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
-    """Write the job, and leave the pipe open: its end tells the worker that nobody waits."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it is dead already, and its errors say why
-        process.stdin.write(LENGTH.pack(len(message)) + message)
-        process.stdin.flush()
+class _Worker:
+    """One process. Its input stays open: where it ends, the worker knows that nobody waits, and ends too."""
 
+    def __init__(self) -> None:
+        self._errors = TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
+        self._jobs = 0
+        self._alive = True
 
-class _Pipe:
-    """Reads a pipe to its end in a thread of its own."""
+    @property
+    def is_fit(self) -> bool:
+        """Whether it takes another job."""
+        return self._alive and self._jobs < _JOBS
 
-    def __init__(self, pipe: IO[bytes] | None) -> None:
-        assert pipe is not None
-        self.content = b""
-        self._pipe = pipe
-        self._thread = Thread(target=self._read, daemon=True)
-        self._thread.start()
+    def run(self, job: Job, cancelled: Callable[[], bool]) -> Outcome:
+        end = time.monotonic() + QUERY_TIME
+        self._jobs += 1
+        self._send(jobs.encode(job))
+        answer = b""
+        while self._alive:
+            if cancelled():
+                self._alive = False
+                return Failed(ErrorCode.CANCELLED, "the instance was stopped")
+            if time.monotonic() > end:
+                self._alive = False
+                return Failed(ErrorCode.REQUEST_TIMEOUT, f"the statement ran longer than {QUERY_TIME} s")
+            answer += self._received()
+            if len(answer) >= LENGTH.size:
+                (length,) = LENGTH.unpack_from(answer)
+                if len(answer) == LENGTH.size + length:
+                    return jobs.decode_outcome(answer[LENGTH.size :])
+        return Failed(ErrorCode.INTERNAL_SERVER_ERROR, f"the process of the statement died: {self._last_words()}")
 
-    def _read(self) -> None:
-        self.content = self._pipe.read()
+    def _send(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(LENGTH.pack(len(message)) + message)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._alive = False
 
-    def is_open(self) -> bool:
-        return self._thread.is_alive()
+    def _received(self) -> bytes:
+        """Return what comes within a moment; nothing more comes of a dead process."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], _POLL)
+        if not ready:
+            return b""
+        piece = self._process.stdout.read1(_CHUNK)  # type: ignore[attr-defined]
+        self._alive = bool(piece)
+        return piece
 
-    def wait(self, seconds: float) -> None:
-        self._thread.join(seconds)
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        text = self._errors.read().decode(errors="replace").strip()
+        _log.error("a SQL worker died: %s", text or "no message")
+        return text.splitlines()[-1][:_ERROR_TEXT] if text else "no message"
+
+    def end(self) -> None:
+        """Kill the process, whatever it is doing."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()

@@ -1,13 +1,14 @@
-"""The process that runs one job: it reads the job, writes its outcome, and ends with its parent.
+"""The process that runs jobs, one after the other, each in a database of its own; it ends with its parent.
 
-Run as ``python -m maxlake.lake.sql.worker``; a job comes as its length and its bytes on standard input, which
-stays open as long as the parent wants the outcome.
+Run as ``python -m maxlake.lake.sql.worker``. Jobs come on standard input, outcomes go to standard output,
+each as its length and its bytes.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,27 +36,31 @@ _BATCH_ROWS = 16_384
 #: The process may map this much more than DuckDB uses: code, Arrow's buffers, threads.
 _OTHER_MEMORY = 6 * 1024 * 1024 * 1024
 #: Everybody else goes first.
-_NICENESS = 10
+_NICENESS = 5
 
 
 def main() -> None:
-    """Run the job on standard input."""
+    """Run jobs until standard input ends."""
     os.nice(_NICENESS)
     source, answer = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else is printed is no answer
-    (length,) = jobs.LENGTH.unpack(source.read(jobs.LENGTH.size))
-    job = jobs.decode_job(source.read(length))
     Thread(target=_end_with_parent, args=(source,), daemon=True).start()
-    most = job.memory + _OTHER_MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    os.chdir(job.data)
-    answer.write(jobs.encode(run(job)))
-    answer.flush()
-    os._exit(0)
+    while head := source.read(jobs.LENGTH.size):
+        (length,) = jobs.LENGTH.unpack(head)
+        job = jobs.decode_job(source.read(length))
+        most = job.memory + _OTHER_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        os.chdir(job.data)
+        outcome = jobs.encode(run(job))
+        answer.write(jobs.LENGTH.pack(len(outcome)) + outcome)
+        answer.flush()
 
 
 def _end_with_parent(source: BinaryIO) -> None:
-    source.read(1)
+    """End the process, also within a job, once nobody is at the other end of its input."""
+    poll = select.poll()
+    poll.register(source.fileno(), 0)  # of which only the end is told
+    poll.poll()
     os._exit(1)
 
 
@@ -81,21 +86,21 @@ def _first_line(error: Exception) -> str:
 
 
 def _written(job: Job) -> Done:
-    connection = connect(job)
-    computed = connection.sql(job.text)
     output = job.output
-    if isinstance(output, Rows):
-        stored = _result_columns(computed, output.declared)
-        table = jobs.written_table(output.path, stored, TableOptions())
-        text = _of_result(job.text, stored)
-    else:
-        stored = list(output.stored)
-        table = jobs.written_table(output.path, stored, output.options)
-        text = _of_insert(job.text, output, len(computed.columns))
-    with Upload(Path(output.directory), table, output.name) as upload:
-        for batch in _stored(connection, text, table):
-            upload.write(batch)
-        parts = upload.finish()
+    with connect(job) as connection:
+        computed = connection.sql(job.text)
+        if isinstance(output, Rows):
+            stored = _result_columns(computed, output.declared)
+            table = jobs.written_table(output.path, stored, TableOptions())
+            text = _of_result(job.text, stored)
+        else:
+            stored = list(output.stored)
+            table = jobs.written_table(output.path, stored, output.options)
+            text = _of_insert(job.text, output, len(computed.columns))
+        with Upload(Path(output.directory), table, output.name) as upload:
+            for batch in _stored(connection, text, table):
+                upload.write(batch)
+            parts = upload.finish()
     return Done(tuple(stored), tuple(parts))
 
 
