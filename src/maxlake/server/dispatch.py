@@ -156,9 +156,7 @@ class StorageApi:
             raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(_BY_NAME)}")
         return _BY_NAME[name]
 
-    def _call(
-        self, exchange: Exchange, body: bytes, principal: str, of: type[RowTarget]
-    ) -> TargetCall[Any]:
+    def _call(self, exchange: Exchange, body: bytes, principal: str, of: type[RowTarget]) -> TargetCall[Any]:
         parameters = exchange.parameters()
         text = parameters.identifier("Target")
         target = parse_target(text)

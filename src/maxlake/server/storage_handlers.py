@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 Answer = Message | dict[str, Any]
 
 
-Addressed = TypeVar("Addressed", bound="RowTarget", covariant=True)
+Addressed = TypeVar("Addressed", bound="RowTarget")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ def get(
 
 
 def read(
-    project: Project, target: InstanceTarget, address: ReadAddress, request: ReadInstanceRequest, principal: str
+    project: Project,
+    target: InstanceTarget,
+    address: ReadAddress,
+    request: ReadInstanceRequest,
+    principal: str,
 ) -> RowStream:
     """Read rows of a session, or of the whole result: C++ need not open a session."""
     instance = instances.rows_of(project, target.instance, principal)

@@ -93,12 +93,14 @@ def submit(
     )
     try:
         script = parse_script(query)
-    except MaxlakeError as error:
+    except MaxlakeError:
         return _record(project, token, instance, lambda _: _failed(instance, error))
     session = Session(project, {**settings, **script.settings}, principal)
     if isinstance(script.statement, RowStatement):
         return _begin(project, token, instance, session, script.statement)
-    return _record(project, token, instance, lambda connection: _at_once(connection, instance, session, script))
+    return _record(
+        project, token, instance, lambda connection: _at_once(connection, instance, session, script)
+    )
 
 
 def _record(
@@ -167,7 +169,7 @@ def _run(
         queries.execute(session, instance.instance_id, statement, cancelled, end)
     except MaxlakeError as error:
         _finish(project, _failed(instance, error, stopped=cancelled() and not project.queries.closing))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, clients poll for the end
         _log.exception("instance %s", instance.instance_id)
         _finish(project, _ended(instance, InstanceStatus.FAILED, result="ODPS-0010000: internal error"))
 
@@ -249,7 +251,7 @@ def _decoded(content: bytes, lease_until: datetime | None) -> Instance:
         instance,
         status=InstanceStatus.FAILED,
         ended_at=lease_until,
-        result="ODPS-0010000:[1,1] the server that ran the statement ended; nothing of it is visible, run it again",
+        result="ODPS-0010000:[1,1] the server that ran the statement ended; nothing of it is visible",
     )
 
 
@@ -297,7 +299,9 @@ def stop(project: Project, instance_id: str, principal: str) -> None:
         return
     if not project.queries.stop(instance_id):
         raise ConflictError(
-            ErrorCode.INVALID_SESSION_STATUS, "another server runs this instance: stop it there", where=instance_id
+            ErrorCode.INVALID_SESSION_STATUS,
+            "another server runs this instance: stop it there",
+            where=instance_id,
         )
 
 

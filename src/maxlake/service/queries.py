@@ -1,4 +1,4 @@
-"""Statements that read or write rows: planned here, computed by a worker, committed here (design.md §4, §9)."""
+"""Statements that read or write rows: planned, computed by a worker, committed (design.md §4, §9)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ def answer(connection: Connection, session: Session, question: model.Question) -
             return _definition(session, session.get(connection, question.table))
         case model.ShowPartitions():
             table = session.get(connection, question.table)
-            return _lines("/".join(f"{k}={v}" for k, v in found.values.items()) for found in _matching(connection, table, question.partition))
+            return _lines(
+                "/".join(f"{k}={v}" for k, v in found.values.items())
+                for found in _matching(connection, table, question.partition)
+            )
         case model.ShowTables():
             schema = question.schema or session.settings.get("odps.default.schema") or DEFAULT_SCHEMA
             found = tables.list_tables(connection, schema, limit=MAX_TEXT_ROWS)
@@ -47,9 +50,7 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _matching(
-    connection: Connection, table: Table, spec: PartitionSpec | None
-) -> list[partitions.Partition]:
+def _matching(connection: Connection, table: Table, spec: PartitionSpec | None) -> list[partitions.Partition]:
     values = resolve(spec or PartitionSpec(), table.partition_keys, complete=False)
     wanted = partitions.canonical(table, values)
     living = partitions.list_partitions(connection, table)

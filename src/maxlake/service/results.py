@@ -69,7 +69,7 @@ def _text(value: Any, kind: OdpsType) -> str:
             return str(_plain(value, kind))
 
 
-def _plain(value: Any, kind: OdpsType) -> Any:
+def _plain(value: Any, kind: OdpsType) -> Any:  # noqa: PLR0911 - one a type
     """Return a value as JSON has it, texts for what it has no type for."""
     if value is None:
         return None

@@ -31,7 +31,7 @@ def connect(job: Job) -> duckdb.DuckDBPyConnection:
         "max_temp_directory_size": f"{QUERY_SPILL}B",
     }
     connection = duckdb.connect(":memory:", config=configuration)
-    connection.execute(files(__package__).joinpath(_MACROS).read_text())
+    connection.execute(files("maxlake.lake.sql").joinpath(_MACROS).read_text())
     connection.execute(f"CREATE SCHEMA {quoted(SCANS)}")
     for scan in job.scans:
         connection.execute(f"CREATE VIEW {quoted(SCANS)}.{quoted(scan.name)} AS {_view(scan)}")
@@ -58,8 +58,8 @@ def _view(scan: Scan) -> str:
         f"default_value: {_default(column.initial_default)}}}"
         for column in scan.columns
     )
-    return (
-        f"SELECT * FROM read_parquet({paths}, hive_partitioning = false, "
+    return (  # names and paths of ours, quoted
+        f"SELECT * FROM read_parquet({paths}, hive_partitioning = false, "  # noqa: S608
         f"schema = MAP {{{', '.join(fields)}}})"
     )
 

@@ -66,7 +66,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._errors = TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
         self._jobs = 0
@@ -94,7 +94,9 @@ class _Worker:
                 (length,) = LENGTH.unpack_from(answer)
                 if len(answer) == LENGTH.size + length:
                     return jobs.decode_outcome(answer[LENGTH.size :])
-        return Failed(ErrorCode.INTERNAL_SERVER_ERROR, f"the process of the statement died: {self._last_words()}")
+        return Failed(
+            ErrorCode.INTERNAL_SERVER_ERROR, f"the process of the statement died: {self._last_words()}"
+        )
 
     def _send(self, message: bytes) -> None:
         assert self._process.stdin is not None

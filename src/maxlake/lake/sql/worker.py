@@ -10,7 +10,8 @@ import os
 import resource
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
@@ -71,7 +72,9 @@ def run(job: Job) -> Outcome:
     except MaxlakeError as error:
         return Failed(error.code, str(error), error.retryable)
     except (duckdb.OutOfMemoryException, MemoryError) as error:
-        return Failed(ErrorCode.REQUEST_TOO_LARGE, f"the statement needs more memory than it may use: {error}")
+        return Failed(
+            ErrorCode.REQUEST_TOO_LARGE, f"the statement needs more memory than it may use: {error}"
+        )
     except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException) as error:
         return Failed(ErrorCode.INTERNAL_SERVER_ERROR, f"the statement could not be run: {error}")
     except duckdb.DataError as error:
@@ -118,7 +121,9 @@ def _checked(array: pa.Array, column: Column) -> pa.Array:
     where = f"column {column.name}"
     found = to_storage(array, column.type, where=where)
     if not column.nullable and found.null_count:
-        raise BadRequestError(ErrorCode.DATA_ERROR, "the column is NOT NULL, and a row has no value", where=where)
+        raise BadRequestError(
+            ErrorCode.DATA_ERROR, "the column is NOT NULL, and a row has no value", where=where
+        )
     return found
 
 
@@ -128,16 +133,7 @@ def _result_columns(
     """Return the columns of a result; names that occur twice get a number."""
     if len(declared) != len(computed.columns):
         declared = (None,) * len(computed.columns)
-    names: list[str] = []
-    taken: set[str] = set()
-    for name in computed.columns:
-        name, number = name.lower(), 1
-        unique = name
-        while unique in taken:
-            number += 1
-            unique = f"{name}_{number}"
-        taken.add(unique)
-        names.append(unique)
+    names = _distinct(computed.columns)
     types = [result_type(kind, text) for kind, text in zip(computed.types, declared, strict=True)]
     columns = [
         Column(name=name, type=t, nullable=True, comment="", default=None, column_id=place)
@@ -146,8 +142,19 @@ def _result_columns(
     return number_columns(columns, 1)
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names in lower case, with a number where one occurs again."""
+    found: dict[str, None] = {}
+    for name in map(str.lower, names):
+        numbered = (f"{name}_{number}" for number in count(2))
+        found[next(each for each in chain([name], numbered) if each not in found)] = None
+    return list(found)
+
+
 def _of_result(text: str, stored: list[StoredColumn]) -> str:
-    items = [f"{_cast(f'c{n}', column.column.type)} AS {quoted(column.name)}" for n, column in enumerate(stored)]
+    items = [
+        f"{_cast(f'c{n}', column.column.type)} AS {quoted(column.name)}" for n, column in enumerate(stored)
+    ]
     return _over(text, items, len(stored))
 
 
@@ -179,7 +186,7 @@ def _cast(value: str, t: OdpsType) -> str:
 
 def _over(text: str, items: list[str], count: int) -> str:
     names = ", ".join(f"c{place}" for place in range(count))
-    return f"SELECT {', '.join(items)} FROM ({text}) AS computed({names})"
+    return f"SELECT {', '.join(items)} FROM ({text}) AS computed({names})"  # noqa: S608 - text is ours
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class ReadSessionResponse(Message, frozen=True, kw_only=True):
 
 
 class InstanceSessionResponse(ReadSessionResponse, frozen=True, kw_only=True):
-    """A session on the result of an instance: what MaxStorage, Java and C++ look for besides (wire.md §12)."""
+    """A session on an instance's rows: what MaxStorage, Java and C++ look for besides (wire.md §12)."""
 
     download_id: str = msgspec.field(name="DownloadID")
     status: SessionStatus

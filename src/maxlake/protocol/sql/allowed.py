@@ -9,6 +9,11 @@ from maxlake.protocol.sql.tree import parse_error, read, refuse
 
 _QUERY = ("with_", "order", "limit", "offset")
 _BINARY = ("this", "expression")
+_BINARY_OPERATORS: tuple[type[exp.Expr], ...] = (
+    *(exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Is),
+    *(exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod, exp.RegexpLike),
+    *(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift),
+)
 
 _ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
     # -- queries
@@ -60,14 +65,7 @@ _ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Var: ("this",),
     exp.Concat: ("expressions",),
     # -- expressions
-    **{
-        kind: _BINARY
-        for kind in (
-            *(exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Is),
-            *(exp.Add, exp.Sub, exp.Mul, exp.IntDiv, exp.Mod, exp.RegexpLike),
-            *(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift),
-        )
-    },
+    **dict.fromkeys(_BINARY_OPERATORS, _BINARY),
     exp.Div: (*_BINARY, "typed", "safe"),
     exp.DPipe: (*_BINARY, "safe"),
     exp.Like: (*_BINARY, "negate"),
@@ -120,4 +118,3 @@ def check(tree: exp.Expr) -> None:
             refuse(node, f"{type(node).__name__} is not supported in a query")
         read(node, type(node), *understood)
         waiting.extend((child, depth + 1) for child in node.iter_expressions())
-

@@ -18,7 +18,9 @@ _REFUSED = (exp.Query, exp.Window, exp.Anonymous, exp.Lambda, exp.Interval)
 def conditions_on(table: exp.Table, name: str) -> tuple[str, ...]:
     """Return conditions that rows of ``table`` fulfil, ``name`` being what its columns are qualified by."""
     parent = table.parent
-    select = parent.parent if isinstance(parent, (exp.From, exp.Join)) else None
+    if not isinstance(parent, (exp.From, exp.Join)):
+        return ()
+    select = parent.parent
     if not isinstance(select, exp.Select):
         return ()
     joins: list[exp.Join] = select.args.get("joins") or []

@@ -106,23 +106,11 @@ class OdpsParser(QueryParser):
     def _parse_statement(self) -> exp.Expr | None:
         if not self._curr:
             return None
-        if self._match(TokenType.CREATE):
-            return self._parse_create()
-        if self._match(TokenType.DROP):
-            return self._parse_drop()
-        if self._match(TokenType.ALTER):
-            return self._parse_alter()
-        if self._match(TokenType.INSERT):
-            return self._parse_insert_into()
-        if self._match(TokenType.TRUNCATE):
-            return self._parse_truncate()
-        if self._match_set((TokenType.DESCRIBE, TokenType.DESC)):
-            return self._parse_describe_table()
-        if self._match(TokenType.SHOW):
-            return self._parse_shown()
-        if self._match(TokenType.SET):
-            return self._parse_setting()
-        return self._parse_whole_query()
+        parse = _STATEMENTS.get(self._curr.token_type)
+        if parse is None:
+            return self._parse_whole_query()
+        self._advance()
+        return parse(self)
 
     def _parse_create(self) -> exp.Create:
         """Read CREATE TABLE and CREATE SCHEMA; sqlglot's own parser skips words without a trace."""
@@ -130,7 +118,9 @@ class OdpsParser(QueryParser):
         exists = self._parse_exists(not_=True)
         name = self._parse_table_parts(schema=True, is_db_reference=kind == "SCHEMA")
         this = self._parse_schema(this=name) if kind == "TABLE" else name
-        like = self._parse_table_parts(schema=True) if kind == "TABLE" and self._match(TokenType.LIKE) else None
+        like = (
+            self._parse_table_parts(schema=True) if kind == "TABLE" and self._match(TokenType.LIKE) else None
+        )
         properties = self._parse_properties()
         query = self._parse_whole_query() if kind == "TABLE" and self._match(TokenType.ALIAS) else None
         self._expect_end()
@@ -152,8 +142,8 @@ class OdpsParser(QueryParser):
         self._match(TokenType.TABLE)
         table = self._parse_table_parts(schema=True)
         partitions: list[exp.Expr] = []
-        while self._match(TokenType.PARTITION, advance=False):
-            partitions.append(self._parse_partition())
+        while partition := self._parse_partition():
+            partitions.append(partition)
             self._match(TokenType.COMMA)
         return self.expression(Truncate(this=table, expressions=partitions))
 
@@ -357,6 +347,19 @@ class OdpsParser(QueryParser):
             return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
         self._expect("TO")
         return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
+
+
+_STATEMENTS: dict[TokenType, Callable[[OdpsParser], exp.Expr]] = {
+    TokenType.CREATE: OdpsParser._parse_create,
+    TokenType.DROP: OdpsParser._parse_drop,
+    TokenType.ALTER: OdpsParser._parse_alter,
+    TokenType.INSERT: OdpsParser._parse_insert_into,
+    TokenType.TRUNCATE: OdpsParser._parse_truncate,
+    TokenType.DESCRIBE: OdpsParser._parse_describe_table,
+    TokenType.DESC: OdpsParser._parse_describe_table,
+    TokenType.SHOW: OdpsParser._parse_shown,
+    TokenType.SET: OdpsParser._parse_setting,
+}
 
 
 class Odps(Hive):

@@ -151,7 +151,9 @@ def _named_struct(arguments: Arguments) -> exp.Expr:
     if len(names) != len(values):
         refuse(arguments[0], "named_struct takes names and values by turns")
     members = [
-        exp.PropertyEQ(this=exp.to_identifier(_written(name, "A member's name"), quoted=True), expression=value)
+        exp.PropertyEQ(
+            this=exp.to_identifier(_written(name, "A member's name"), quoted=True), expression=value
+        )
         for name, value in zip(names, values, strict=True)
     ]
     return exp.Struct(expressions=members)
@@ -293,7 +295,9 @@ FUNCTIONS: dict[str, Function] = {
     **_aggregates({"array_agg": "odps_collect_list", "bitwise_and_agg": "bit_and"}),
     **_aggregates({"bitwise_or_agg": "bit_or", "bitwise_xor_agg": "bit_xor"}),
     **_aggregates({"corr": "corr", "covar_pop": "covar_pop", "covar_samp": "covar_samp"}, 2, 2),
-    **_aggregates({"max_by": "arg_max", "arg_max": "arg_max", "min_by": "arg_min", "arg_min": "arg_min"}, 2, 2),
+    **_aggregates(
+        {"max_by": "arg_max", "arg_max": "arg_max", "min_by": "arg_min", "arg_min": "arg_min"}, 2, 2
+    ),
     **_aggregates({"grouping": "grouping"}),
     "count": Function(1, _MANY, _to("count"), aggregates=True),
     "wm_concat": Function(2, 2, _wm_concat, aggregates=True),

@@ -53,5 +53,3 @@ def _partition(node: object) -> tuple[PartitionSpec, tuple[str, ...]]:
     refuse_repeated(partition, [*(key for key, _ in pairs), *dynamic])
     with placed(partition):
         return PartitionSpec(tuple(pairs)), tuple(dynamic)
-
-

@@ -20,7 +20,9 @@ _Columns = Sequence[_Column]
 _Named = Mapping[str, _Columns]
 
 
-def declared_types(query: Query, scans: Mapping[str, Sequence[tuple[str, OdpsType]]]) -> list[OdpsType | None]:
+def declared_types(
+    query: Query, scans: Mapping[str, Sequence[tuple[str, OdpsType]]]
+) -> list[OdpsType | None]:
     """Return the declared type of each column of a query, None for computed ones.
 
     ``scans`` has name and type of the columns of every scan. A list of another length than the query's
@@ -103,4 +105,3 @@ def _of_value(node: exp.Expr, sources: Mapping[str, _Columns]) -> OdpsType | Non
     chosen = [sources.get(table, ())] if table else sources.values()
     found = [t for columns in chosen for column, t in columns if column == name]
     return found[0] if len(found) == 1 else None
-

@@ -214,7 +214,7 @@ class Insert:
     table: TableName
     query: Query
     overwrite: bool = False
-    partition: PartitionSpec = PartitionSpec()
+    partition: PartitionSpec = field(default_factory=PartitionSpec)
     dynamic: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 

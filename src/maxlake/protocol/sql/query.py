@@ -203,9 +203,7 @@ def _exploded(lateral: exp.Lateral) -> exp.Join:
     (value,) = source.expressions or [None]
     if value is None:
         refuse(lateral, f"{name} takes 1 argument")
-    items = [
-        exp.alias_(item, column, quoted=True) for item, column in zip(made(value), columns, strict=True)
-    ]
+    items = [exp.alias_(item, column, quoted=True) for item, column in zip(made(value), columns, strict=True)]
     rows = exp.Subquery(
         this=exp.Select(expressions=items), alias=exp.TableAlias(this=alias.this if alias else None)
     )
@@ -282,4 +280,3 @@ _TRANSLATIONS: dict[type, Callable[[Any], exp.Expr]] = {
     exp.Trim: _trim,
     exp.Extract: _extract,
 }
-

@@ -89,7 +89,7 @@ class QueryParser(HiveParser):
 
     def _names_follow(self) -> bool:
         following = self._next
-        return following is not None and following.token_type not in _QUERY_STARTS
+        return following.token_type not in _QUERY_STARTS
 
     def _parse_target_partition(self) -> exp.Partition | None:
         """Read ``PARTITION (a='x', b)``: keys with values, and keys whose values the rows have."""

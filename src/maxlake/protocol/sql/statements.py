@@ -15,7 +15,14 @@ from maxlake.protocol.sql import dialect as odps
 from maxlake.protocol.sql.alter import read_alter_table
 from maxlake.protocol.sql.create import read_create_table
 from maxlake.protocol.sql.inserts import read_insert
-from maxlake.protocol.sql.model import CreateSchema, DropSchema, DropTable, SchemaName, Statement, TruncateTable
+from maxlake.protocol.sql.model import (
+    CreateSchema,
+    DropSchema,
+    DropTable,
+    SchemaName,
+    Statement,
+    TruncateTable,
+)
 from maxlake.protocol.sql.parts import read_partition_spec, read_table_name
 from maxlake.protocol.sql.query import read_query
 from maxlake.protocol.sql.query_parser import InsertInto
@@ -69,7 +76,7 @@ def _script(trees: list[exp.Expr]) -> Script:
     return Script(_statement(others[0]), settings)
 
 
-def _statement(tree: exp.Expr) -> Statement:
+def _statement(tree: exp.Expr) -> Statement:  # noqa: PLR0911 - one a statement
     match tree:
         case exp.Create() as tree if tree.kind == "TABLE":
             return read_create_table(tree)
