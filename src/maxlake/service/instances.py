@@ -93,8 +93,9 @@ def submit(
     )
     try:
         script = parse_script(query)
-    except MaxlakeError:
-        return _record(project, token, instance, lambda _: _failed(instance, error))
+    except MaxlakeError as error:
+        failed = _failed(instance, error)
+        return _record(project, token, instance, lambda _: failed)
     session = Session(project, {**settings, **script.settings}, principal)
     if isinstance(script.statement, RowStatement):
         return _begin(project, token, instance, session, script.statement)

@@ -147,7 +147,8 @@ CREATE MACRO odps_next_day(x, name) AS odps_date(x) + (1 + (list_position(
     ['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], lower(name)[1:2]) - isodow(odps_date(x)) + 6) % 7)::INTEGER;
 
 -- collections; places count from 0 in subscripts, from 1 elsewhere
-CREATE MACRO odps_size(x) AS len(x)::BIGINT;
+-- DuckDB has one function for lists and one for maps; JSON has both.
+CREATE MACRO odps_size(x) AS (json_array_length(to_json(x)) + len(json_keys(to_json(x))))::BIGINT;
 CREATE MACRO odps_map_keys(x) AS map_keys(x);
 CREATE MACRO odps_map_values(x) AS map_values(x);
 CREATE MACRO odps_map_entries(x) AS map_entries(x);

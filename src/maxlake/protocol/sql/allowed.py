@@ -60,6 +60,7 @@ _ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Boolean: ("this",),
     exp.Null: (),
     exp.Tuple: ("expressions",),
+    exp.Array: ("expressions",),
     exp.Paren: ("this",),
     exp.Interval: ("this", "unit"),
     exp.Var: ("this",),

@@ -79,10 +79,6 @@ class Setting(Expression):
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True}
 
 
-_NO_TYPE = (TokenType.STRING, TokenType.NUMBER)
-_BRACKETS = (TokenType.LT, TokenType.L_PAREN, TokenType.GT, TokenType.R_PAREN)
-
-
 class OdpsParser(QueryParser):
     """The parser of queries with DDL: LIFECYCLE, several partitions in ADD, and types kept as text."""
 
@@ -271,7 +267,7 @@ class OdpsParser(QueryParser):
             return super()._parse_types(
                 check_func=check_func, allow_identifiers=allow_identifiers, with_collation=with_collation
             )
-        if not self._curr or self._curr.token_type in (*_NO_TYPE, *_BRACKETS):
+        if not self._curr or self._curr.token_type is TokenType.STRING or not self._curr.text[0].isalpha():
             return None
         return self._parse_written_type()
 

@@ -179,6 +179,18 @@ def _wm_concat(arguments: Arguments) -> exp.Expr:
     return call("string_agg", call("odps_text", arguments[1]), arguments[0])
 
 
+def _collected(*, distinct: bool) -> Build:
+    """A list of the values that are not NULL."""
+
+    def build(arguments: Arguments) -> exp.Expr:
+        (value,) = arguments
+        known = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
+        collected = exp.Distinct(expressions=[value]) if distinct else value
+        return exp.Filter(this=call("list", collected), expression=exp.Where(this=known))
+
+    return build
+
+
 def _percentile(arguments: Arguments) -> exp.Expr:
     return call("quantile_cont", *arguments[:2])
 
@@ -291,8 +303,9 @@ FUNCTIONS: dict[str, Function] = {
     **_aggregates({"variance": "var_pop", "var_pop": "var_pop", "var_samp": "var_samp"}),
     **_aggregates({"any_value": "any_value", "approx_distinct": "approx_count_distinct"}),
     **_aggregates({"count_if": "count_if", "bool_and": "bool_and", "bool_or": "bool_or"}),
-    **_aggregates({"collect_list": "odps_collect_list", "collect_set": "odps_collect_set"}),
-    **_aggregates({"array_agg": "odps_collect_list", "bitwise_and_agg": "bit_and"}),
+    **_aggregates({"bitwise_and_agg": "bit_and"}),
+    **dict.fromkeys(("collect_list", "array_agg"), Function(1, 1, _collected(distinct=False), True)),
+    "collect_set": Function(1, 1, _collected(distinct=True), aggregates=True),
     **_aggregates({"bitwise_or_agg": "bit_or", "bitwise_xor_agg": "bit_xor"}),
     **_aggregates({"corr": "corr", "covar_pop": "covar_pop", "covar_samp": "covar_samp"}, 2, 2),
     **_aggregates(

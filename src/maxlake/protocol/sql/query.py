@@ -120,8 +120,9 @@ def _call(node: exp.Anonymous) -> exp.Expr:
         return functions.call("count", exp.Distinct(expressions=[_all_or_null(arguments)]))
     made = function.build(arguments)
     if distinct is not None:
-        first, *others = made.expressions
-        made.set("expressions", [exp.Distinct(expressions=[first]), *others])
+        plain = made.this if isinstance(made, exp.Filter) else made
+        first, *others = plain.expressions
+        plain.set("expressions", [exp.Distinct(expressions=[first]), *others])
     return made
 
 
@@ -271,6 +272,7 @@ _TRANSLATIONS: dict[type, Callable[[Any], exp.Expr]] = {
     exp.Cast: _cast,
     exp.TryCast: _cast,
     exp.Div: _divide,
+    exp.Array: lambda node: functions.call("list_value", *node.expressions),
     exp.Bracket: _subscript,
     exp.Like: _like,
     exp.Select: _select,
