@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection
 
-from maxlake.lake import commits, definitions, partitions, plans, snapshots, tables
+from maxlake.lake import commits, definitions, partitions, plans, snapshots, tables, upserts
 from maxlake.lake.partitions import PartitionKey
+from maxlake.lake.parts import Part
 from maxlake.lake.plans import Plan, Wanted
 from maxlake.lake.sql import jobs
 from maxlake.lake.sql.jobs import Done, Failed, Inserted, Job, Rows, Scan
 from maxlake.lake.tables import StoredColumn, Table, TableOptions
-from maxlake.protocol.columns import TableSchema
+from maxlake.lake.upserts import Upsert
+from maxlake.protocol.columns import OPERATION_COLUMN, TableSchema
 from maxlake.protocol.errors import (
     BadRequestError,
     BusyError,
@@ -26,10 +30,19 @@ from maxlake.protocol.errors import (
     MaxlakeError,
     invalid_argument,
 )
-from maxlake.protocol.limits import QUERY_MEMORY, QUERY_TIME
+from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS, QUERY_MEMORY, QUERY_TIME
 from maxlake.protocol.partitions import PartitionFilter, resolve
+from maxlake.protocol.sql.changes import changed_columns, rows_of
 from maxlake.protocol.sql.lineage import declared_types
-from maxlake.protocol.sql.model import CreateTableAs, Insert, Query, RowStatement, TableName, TableScan
+from maxlake.protocol.sql.model import (
+    Change,
+    CreateTableAs,
+    Insert,
+    Query,
+    RowStatement,
+    TableName,
+    TableScan,
+)
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 from maxlake.service import pins, session_parts
 from maxlake.service.pins import Pin
@@ -94,14 +107,22 @@ def execute(
         with project.lake.database.write() as connection:
             end(connection, Found())
         return
+    for _ in range(MAX_UPSERT_ATTEMPTS):
+        if _attempt(project, work, cancelled, end):
+            return
+    raise upserts.outrun(f"instance {instance_id}")
+
+
+def _attempt(project: Project, work: _Work, cancelled: Callable[[], bool], end: End) -> bool:
+    """Run a statement once; False, and nothing done, if others changed the rows it has read meanwhile."""
     planned = work.planned()
-    spill = project.spill / instance_id
+    spill = Path(planned.job.spill)
     try:
         spill.mkdir(parents=True, exist_ok=True)
         outcome = project.queries.workers.run(planned.job, cancelled)
         if isinstance(outcome, Failed):
             raise _error(outcome)
-        work.finish(planned, outcome, end)
+        return work.finish(planned, outcome, end)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
         for pin in planned.pins:
@@ -137,7 +158,6 @@ class _Work:
         self._data = str(session.project.lake.data)
         self._id = instance_id
         self._statement = statement
-        self._query = statement if isinstance(statement, Query) else statement.query
 
     def is_done_already(self) -> bool:
         """Tell whether CREATE TABLE IF NOT EXISTS finds its table. Raises ``ObjectAlreadyExists``."""
@@ -156,12 +176,9 @@ class _Work:
         while True:
             with self._database.read() as connection:
                 snapshot = snapshots.latest(connection)
-                read = [(scan, self._session.get(connection, scan.table)) for scan in self._query.scans]
-                target = (
-                    self._session.get(connection, self._statement.table)
-                    if isinstance(self._statement, Insert)
-                    else None
-                )
+                target = self._target(connection)
+                query = self._query(target)
+                read = [(scan, self._session.get(connection, scan.table)) for scan in query.scans]
                 scans = [self._scan(connection, scan, table, snapshot) for scan, table in read]
             pinned = self._pins({table.table_id for _, table in read}, snapshot)
             with self._database.write() as connection:
@@ -169,7 +186,27 @@ class _Work:
                     continue
                 for pin in pinned:
                     pins.add(connection, pin, b"")
-            return _Planned(self._job(scans, [table for _, table in read], target), pinned, target)
+            return _Planned(self._job(query, scans, [table for _, table in read], target), pinned, target)
+
+    def _target(self, connection: Connection) -> Table | None:
+        """Return the table the statement changes, None if it reads only, or makes one."""
+        statement = self._statement
+        if not isinstance(statement, Insert | Change):
+            return None
+        target = self._session.get(connection, statement.table)
+        if isinstance(statement, Change):
+            _check_change(target, statement)
+        return target
+
+    def _query(self, target: Table | None) -> Query:
+        match self._statement:
+            case Query() as query:
+                return query
+            case Change() as change:
+                assert target is not None
+                return rows_of(change, [column.name for column in target.columns.all_columns])
+            case statement:
+                return statement.query
 
     def _scan(self, connection: Connection, scan: TableScan, table: Table, snapshot: int) -> Scan:
         """List the files of a table that may hold rows the query needs."""
@@ -192,23 +229,23 @@ class _Work:
             for table_id in sorted(table_ids)
         ]
 
-    def _job(self, scans: Sequence[Scan], read: Sequence[Table], target: Table | None) -> Job:
+    def _job(self, query: Query, scans: Sequence[Scan], read: Sequence[Table], target: Table | None) -> Job:
         return Job(
-            text=self._query.text,
+            text=query.text,
             data=self._data,
             spill=str(self._project.spill / self._id),
             scans=tuple(scans),
-            output=self._rows(scans, read) if target is None else self._inserted(target),
+            output=self._rows(query, scans, read) if target is None else self._inserted(target),
             memory=QUERY_MEMORY,
             threads=min(os.cpu_count() or 1, _MOST_THREADS),
         )
 
-    def _rows(self, scans: Sequence[Scan], read: Sequence[Table]) -> Rows:
+    def _rows(self, query: Query, scans: Sequence[Scan], read: Sequence[Table]) -> Rows:
         columns = {
             scan.name: [(column.name, column.type) for column in table.columns.all_columns]
             for scan, table in zip(scans, read, strict=True)
         }
-        declared = tuple(None if t is None else str(t) for t in declared_types(self._query, columns))
+        declared = tuple(None if t is None else str(t) for t in declared_types(query, columns))
         if isinstance(self._statement, CreateTableAs):
             return Rows(self._data, self._new_path(self._statement), self._id, declared)
         return Rows(str(self._project.results), self._id, self._id, declared)
@@ -222,47 +259,81 @@ class _Work:
 
     def _inserted(self, target: Table) -> Inserted:
         statement = self._statement
-        assert isinstance(statement, Insert)
-        if target.options.primary_key:
-            raise invalid_argument("INSERT into tables with a primary key is not supported by this version")
+        if isinstance(statement, Insert):
+            given, fixed = _given(target, statement), _fixed(target, statement)
+        else:
+            given, fixed = (*(column.name for column in target.columns.all_columns), OPERATION_COLUMN), {}
         return Inserted(
             directory=self._data,
             path=str(target.path),
-            name=self._id,
+            # Each attempt writes files of its own.
+            name=f"{self._id}-{uuid.uuid4().hex[:12]}",
             stored=tuple(target.stored.values()),
             options=target.options,
-            given=_given(target, statement),
-            fixed=_fixed(target, statement),
+            given=given,
+            fixed=fixed,
         )
 
-    def finish(self, planned: _Planned, done: Done, end: End) -> None:
-        """Make the rows visible; what cannot be leaves nothing."""
+    def finish(self, planned: _Planned, done: Done, end: End) -> bool:
+        """Make the rows visible; what cannot be leaves nothing. False where the statement is to run again."""
         match self._statement:
-            case Insert() as statement:
+            case Insert() | Change():
                 assert planned.target is not None
-                self._finish_insert(statement, planned.target, done, end)
+                return self._finish_rows(planned.target, done, end)
             case CreateTableAs() as statement:
                 self._finish_create(statement, done, end)
             case Query():
                 with self._database.write() as connection:
                     end(connection, Found(jobs.result_plan(self._id, done.parts), done.columns))
+        return True
 
-    def _finish_insert(self, statement: Insert, target: Table, done: Done, end: End) -> None:
+    def _finish_rows(self, target: Table, done: Done, end: End) -> bool:
+        parts = list(done.parts)
+        replaced = _replaced(target, self._statement, done) if isinstance(self._statement, Insert) else set()
+        if not target.options.primary_key or not parts:
+            return self._commit(target, None, parts, replaced, end)
+        try:
+            with self._project.lake.upserting(target):
+                for _ in range(MAX_UPSERT_ATTEMPTS):
+                    name = f"{self._id}-commit-{uuid.uuid4().hex[:12]}"
+                    upsert = upserts.prepare(self._project.lake, target, parts, name, replaced)
+                    if upsert is not None and self._commit(target, upsert, parts, replaced, end):
+                        return True
+                    if isinstance(self._statement, Change):
+                        return False
+            raise upserts.outrun(target.full_name)
+        finally:
+            session_parts.remove_files(self._project.lake.data, target.path, parts)
+
+    def _commit(
+        self, target: Table, upsert: Upsert | None, parts: list[Part], replaced: set[PartitionKey], end: End
+    ) -> bool:
+        """Commit parts, or what an upsert made of them; False, and nothing done, if that comes too late."""
         try:
             with self._database.write() as connection:
                 now = tables.get_by_id(connection, target.table_id)
-                if now is None or now.schema_version != target.schema_version:
-                    raise ConflictError(
-                        ErrorCode.COMMIT_CONFLICT,
-                        "the table was altered or dropped while the statement ran; run it again",
-                        where=target.full_name,
-                    )
-                replaced = _replaced(target, statement, done)
-                commits.commit(connection, now, done.parts, replaced=replaced)
-                end(connection, Found())
+                _check_unaltered(now, target)
+                if isinstance(self._statement, Change) and _has_changed(now, target):
+                    applied = False
+                elif upsert is None:
+                    assert now is not None
+                    commits.commit(connection, now, parts, replaced=replaced)
+                    applied = True
+                else:
+                    applied = upsert.apply(connection)
+                if applied:
+                    end(connection, Found())
         except MaxlakeError:  # then no row names the files; after a COMMIT that failed one may
-            session_parts.remove_files(self._project.lake.data, target.path, done.parts)
+            self._discard(target, upsert, parts)
             raise
+        if not applied:
+            self._discard(target, upsert, [])
+        return applied
+
+    def _discard(self, target: Table, upsert: Upsert | None, parts: list[Part]) -> None:
+        if upsert is not None:
+            upsert.discard()
+        session_parts.remove_files(self._project.lake.data, target.path, parts)
 
     def _finish_create(self, statement: CreateTableAs, done: Done, end: End) -> None:
         columns = tuple(column.column for column in done.columns)
@@ -282,6 +353,36 @@ class _Work:
             )
             commits.commit(connection, table, done.parts)
             end(connection, Found())
+
+
+def _check_change(target: Table, change: Change) -> None:
+    """Raise unless rows of the table can be changed so."""
+    if not target.options.primary_key:
+        raise BadRequestError(
+            ErrorCode.SEMANTIC_ERROR,
+            "UPDATE, DELETE and MERGE need a table with a primary key; INSERT OVERWRITE replaces others",
+            where=target.full_name,
+        )
+    keys = {name.lower() for name in (*target.options.primary_key, *target.partition_keys)}
+    if moved := keys & changed_columns(change):
+        raise BadRequestError(
+            ErrorCode.SEMANTIC_ERROR,
+            f"{sorted(moved)[0]} tells rows apart and cannot be changed: delete the row and insert another",
+            where=target.full_name,
+        )
+
+
+def _check_unaltered(now: Table | None, target: Table) -> None:
+    if now is None or now.schema_version != target.schema_version:
+        raise ConflictError(
+            ErrorCode.COMMIT_CONFLICT,
+            "the table was altered or dropped while the statement ran; run it again",
+            where=target.full_name,
+        )
+
+
+def _has_changed(now: Table | None, target: Table) -> bool:
+    return now is None or now.latest_snapshot != target.latest_snapshot
 
 
 def _is_predicate(table: Table, text: str) -> bool:

@@ -11,7 +11,7 @@ from maxlake.lake import commits, definitions, evolution, partitions
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
-from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
 from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql import model
 from maxlake.service.queries import Session

@@ -21,16 +21,20 @@ import pyarrow as pa
 
 from maxlake.lake.definitions import number_columns
 from maxlake.lake.parts import Upload, storage_schema
+from maxlake.lake.row_numbers import OPERATION
 from maxlake.lake.sql import jobs
 from maxlake.lake.sql.engine import connect
 from maxlake.lake.sql.jobs import Done, Failed, Inserted, Job, Outcome, Rows
 from maxlake.lake.sql.result_types import result_type
 from maxlake.lake.tables import StoredColumn, Table, TableOptions
+from maxlake.lake.upserts import staged_schema
 from maxlake.protocol.columns import Column
+from maxlake.protocol.enums import Operation
 from maxlake.protocol.errors import BadRequestError, ErrorCode, MaxlakeError
 from maxlake.protocol.sql.duckdb_types import duckdb_type, quoted, text_literal
 from maxlake.protocol.types.ingest import to_storage
 from maxlake.protocol.types.model import Kind, OdpsType, Simple
+from maxlake.protocol.types.text import parse_type
 
 #: Rows taken from DuckDB at a time.
 _BATCH_ROWS = 16_384
@@ -100,26 +104,28 @@ def _written(job: Job) -> Done:
             stored = list(output.stored)
             table = jobs.written_table(output.path, stored, output.options)
             text = _of_insert(job.text, output, len(computed.columns))
-        with Upload(Path(output.directory), table, output.name) as upload:
-            for batch in _stored(connection, text, table):
+        schema = staged_schema(table) if table.options.primary_key else storage_schema(table)
+        with Upload(Path(output.directory), table, output.name, schema) as upload:
+            for batch in _stored(connection, text, table, schema):
                 upload.write(batch)
             parts = upload.finish()
     return Done(tuple(stored), tuple(parts))
 
 
-def _stored(connection: duckdb.DuckDBPyConnection, text: str, table: Table) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a query as the table stores them."""
-    schema = storage_schema(table)
-    columns = table.columns.all_columns
+def _stored(
+    connection: duckdb.DuckDBPyConnection, text: str, table: Table, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query as parts have them."""
+    columns = [*table.stored.values(), *([OPERATION] if table.options.primary_key else [])]
     for batch in connection.sql(text).to_arrow_reader(_BATCH_ROWS):
         arrays = [_checked(array, column) for array, column in zip(batch.columns, columns, strict=True)]
         if batch.num_rows:
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _checked(array: pa.Array, column: Column) -> pa.Array:
+def _checked(array: pa.Array, column: StoredColumn) -> pa.Array:
     where = f"column {column.name}"
-    found = to_storage(array, column.type, where=where)
+    found = to_storage(array, parse_type(column.type), where=where)
     if not column.nullable and found.null_count:
         raise BadRequestError(
             ErrorCode.DATA_ERROR, "the column is NOT NULL, and a row has no value", where=where
@@ -174,6 +180,9 @@ def _of_insert(text: str, output: Inserted, computed: int) -> str:
             fixed = output.fixed.get(column.name, column.default)
             value = "NULL" if fixed is None else text_literal(fixed)
         items.append(f"{_cast(value, column.column.type)} AS {quoted(column.name)}")
+    if output.options.primary_key:
+        value = f"c{places[OPERATION.name]}" if OPERATION.name in places else str(Operation.UPSERT.value)
+        items.append(f"{_cast(value, parse_type(OPERATION.type))} AS {quoted(OPERATION.name)}")
     return _over(text, items, computed)
 
 

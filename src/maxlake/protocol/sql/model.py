@@ -220,6 +220,14 @@ class Insert:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """``UPDATE``, ``DELETE`` or ``MERGE``; what it means depends on the table's columns (see ``changes``)."""
+
+    table: TableName
+    tree: exp.Expr = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TruncateTable:
     """``TRUNCATE TABLE``, of the whole table or of some of its partitions."""
 
@@ -275,7 +283,7 @@ AlterTable = (
     | SetComment
 )
 #: Statements that read or write rows, which may take long.
-RowStatement = Query | Insert | CreateTableAs
+RowStatement = Query | Insert | CreateTableAs | Change
 #: Statements that ask about tables; their answer is a text.
 Question = DescribeTable | ShowTables | ShowSchemas | ShowPartitions | ShowCreateTable
 #: Statements that change definitions, or drop rows, at once.

@@ -13,6 +13,7 @@ from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from maxlake.protocol.limits import MAX_XML_BODY
 from maxlake.protocol.sql import dialect as odps
 from maxlake.protocol.sql.alter import read_alter_table
+from maxlake.protocol.sql.changes import read_change
 from maxlake.protocol.sql.create import read_create_table
 from maxlake.protocol.sql.inserts import read_insert
 from maxlake.protocol.sql.model import (
@@ -89,6 +90,8 @@ def _statement(tree: exp.Expr) -> Statement:  # noqa: PLR0911 - one a statement
             return read_alter_table(read(tree, exp.Alter, "this", "kind", "actions"))
         case InsertInto() as tree:
             return read_insert(tree)
+        case exp.Update() | exp.Delete() | exp.Merge() as tree:
+            return read_change(tree)
         case odps.Truncate() as tree:
             return _truncate(tree)
         case odps.DescribeTable() | odps.Show() as tree:
