@@ -153,7 +153,8 @@ def test_columns_added_renamed_widened_and_dropped(sql: Sql) -> None:
     sql.run("create table evolved (a int, b string, c bigint)")
     sql.run("insert into evolved values (1, 'old', 7)")
     sql.run(
-        "alter table evolved add columns (d decimal(5,1) default 2.5, e datetime default '2020-01-02 03:04:05')"
+        "alter table evolved add columns "
+        "(d decimal(5,1) default 2.5, e datetime default '2020-01-02 03:04:05')"
     )
     sql.run("alter table evolved change column b rename to bb")
     sql.run("alter table evolved change column a a bigint")
@@ -241,7 +242,8 @@ def test_a_bad_statement_is_an_error_that_says_why(sql: Sql, statement: str, cod
 
 def test_questions_are_answered_as_text(sql: Sql) -> None:
     sql.run(
-        "create table asked (id bigint comment 'the id') comment 'a table' partitioned by (pt string) lifecycle 5"
+        "create table asked (id bigint comment 'the id') comment 'a table' "
+        "partitioned by (pt string) lifecycle 5"
     )
     described = sql.run("desc asked").result
     assert all(

@@ -199,9 +199,9 @@ MAX_PADDED_LENGTH = 65_535
 
 # -- SQL --------------------------------------------------------------------------------------------
 
-#: Names, values and operators of a statement: INSERT ... VALUES of some ten thousand values is legitimate,
-#: and each costs some 50 microseconds. How deep they nest: DuckDB's own bound is 1000, sqlglot recurses.
-MAX_SQL_NODES = 100_000
+#: Words and signs of a statement: INSERT ... VALUES of some ten thousand values is legitimate, and each costs
+#: some 50 microseconds. How deep they nest: DuckDB's own bound is 1000, sqlglot recurses.
+MAX_SQL_TOKENS = 100_000
 MAX_SQL_NESTING = 200
 #: Statements that read or write rows, at once: each is a process that may take QUERY_MEMORY bytes.
 MAX_QUERIES = 2

@@ -129,6 +129,11 @@ def _attempt(project: Project, work: _Work, cancelled: Callable[[], bool], end: 
             pins.remove(project.lake.database, pin.session_id)
 
 
+def plan(session: Session, instance_id: str, statement: RowStatement) -> Planned:
+    """Plan a statement as :func:`execute` does; its files stay pinned until the pins expire."""
+    return _Work(session, instance_id, statement).planned()
+
+
 def _error(failed: Failed) -> MaxlakeError:
     if failed.busy:
         return BusyError(failed.code, failed.message)
@@ -140,7 +145,7 @@ def _error(failed: Failed) -> MaxlakeError:
 
 
 @dataclass(frozen=True)
-class _Planned:
+class Planned:
     """A job whose files are pinned; ``target`` is the table an INSERT writes to."""
 
     job: Job
@@ -171,7 +176,7 @@ class _Work:
             raise ConflictError(ErrorCode.ALREADY_EXISTS, f"table {found.full_name} already exists")
         return found is not None
 
-    def planned(self) -> _Planned:
+    def planned(self) -> Planned:
         """Plan the job and pin the files it reads."""
         while True:
             with self._database.read() as connection:
@@ -186,7 +191,7 @@ class _Work:
                     continue
                 for pin in pinned:
                     pins.add(connection, pin, b"")
-            return _Planned(self._job(query, scans, [table for _, table in read], target), pinned, target)
+            return Planned(self._job(query, scans, [table for _, table in read], target), pinned, target)
 
     def _target(self, connection: Connection) -> Table | None:
         """Return the table the statement changes, None if it reads only, or makes one."""
@@ -274,7 +279,7 @@ class _Work:
             fixed=fixed,
         )
 
-    def finish(self, planned: _Planned, done: Done, end: End) -> bool:
+    def finish(self, planned: Planned, done: Done, end: End) -> bool:
         """Make the rows visible; what cannot be leaves nothing. False where the statement is to run again."""
         match self._statement:
             case Insert() | Change():

@@ -315,7 +315,9 @@ def test_window_functions(database: Database, expression: str, values: list[obje
 def test_every_function_is_tried() -> None:
     texts = [text for cases in (CASES, AGGREGATES, WINDOWS) for text, _ in cases]
     tried = {name for name in FUNCTIONS if any(f"{name}(" in text for text in texts)}
-    untried = set(FUNCTIONS) - tried - {"pi", "rand", "cot", "even", "grouping", "character_length"}
+    untried = (
+        set(FUNCTIONS) - tried - {"explode", "pi", "rand", "cot", "even", "grouping", "character_length"}
+    )
     assert not untried
 
 
@@ -323,6 +325,10 @@ def test_nulls_are_the_smallest(database: Database) -> None:
     assert evaluate(database, f"select x from {ROWS} order by x") == [None, 1, 2, 3]
     assert evaluate(database, f"select x from {ROWS} order by x desc") == [3, 2, 1, None]
     assert evaluate(database, f"select x from {ROWS} order by x nulls last") == [1, 2, 3, None]
+
+
+def test_lists_are_exploded_in_a_select(database: Database) -> None:
+    assert evaluate(database, "select explode(array(1, 2))") == [1, 2]
 
 
 def test_lateral_views(database: Database) -> None:

@@ -38,7 +38,6 @@ CREATE MACRO odps_lengthb(x) AS strlen(x::VARCHAR)::BIGINT;
 CREATE MACRO odps_reverse(x) AS reverse(x::VARCHAR);
 CREATE MACRO odps_initcap(x) AS list_aggregate(list_transform(
     string_split(lower(x::VARCHAR), ' '), lambda w: upper(w[1]) || w[2:]), 'string_agg', ' ');
-CREATE MACRO odps_space(n) AS repeat(' ', n::BIGINT);
 CREATE MACRO odps_md5(x) AS md5(x::VARCHAR);
 CREATE MACRO odps_sha1(x) AS sha1(x::VARCHAR);
 CREATE MACRO odps_sha(x) AS sha1(x::VARCHAR);
@@ -81,9 +80,14 @@ CREATE MACRO odps_regexp_replace(x, pattern, new) AS regexp_replace(x::VARCHAR, 
 CREATE MACRO odps_regexp_extract(x, pattern) AS regexp_extract(x::VARCHAR, pattern, 1),
 (x, pattern, nth) AS regexp_extract(x::VARCHAR, pattern, nth);
 CREATE MACRO odps_regexp_count(x, pattern) AS len(regexp_extract_all(x::VARCHAR, pattern))::BIGINT;
-CREATE MACRO odps_lpad(x, size, padding) AS lpad(x::VARCHAR, size::INTEGER, padding);
-CREATE MACRO odps_rpad(x, size, padding) AS rpad(x::VARCHAR, size::INTEGER, padding);
-CREATE MACRO odps_repeat(x, n) AS repeat(x::VARCHAR, n::BIGINT);
+-- A text of the largest size a value may have (limits.MAX_FIELD_SIZE) is as much as one call makes of nothing.
+CREATE MACRO odps_length_made(n) AS
+    CASE WHEN n > 8388608 THEN error('a text of more than 8388608 characters was to be made') ELSE n END;
+CREATE MACRO odps_lpad(x, size, padding) AS lpad(x::VARCHAR, odps_length_made(size)::INTEGER, padding);
+CREATE MACRO odps_rpad(x, size, padding) AS rpad(x::VARCHAR, odps_length_made(size)::INTEGER, padding);
+CREATE MACRO odps_repeat(x, n) AS
+    repeat(x::VARCHAR, CASE WHEN odps_length_made(n * length(x::VARCHAR)) >= 0 THEN n::BIGINT END);
+CREATE MACRO odps_space(n) AS odps_repeat(' ', n);
 CREATE MACRO odps_find_in_set(x, list) AS coalesce(list_position(string_split(list, ','), x::VARCHAR), 0)::BIGINT;
 CREATE MACRO odps_startswith(x, part) AS starts_with(x::VARCHAR, part);
 CREATE MACRO odps_endswith(x, part) AS ends_with(x::VARCHAR, part);

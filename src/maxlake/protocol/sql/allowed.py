@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from maxlake.protocol.limits import MAX_SQL_NESTING, MAX_SQL_NODES
+from maxlake.protocol.limits import MAX_SQL_NESTING
 from maxlake.protocol.sql.tree import parse_error, read, refuse
 
 _QUERY = ("with_", "order", "limit", "offset")
@@ -60,7 +60,6 @@ _ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Boolean: ("this",),
     exp.Null: (),
     exp.Tuple: ("expressions",),
-    exp.Array: ("expressions",),
     exp.Paren: ("this",),
     exp.Interval: ("this", "unit"),
     exp.Var: ("this",),
@@ -103,15 +102,11 @@ _ALLOWED: dict[type[exp.Expr], tuple[str, ...]] = {
 def check(tree: exp.Expr) -> None:
     """Raise the parse error at the first node, or argument of one, that is not known.
 
-    So for queries of more than ``MAX_SQL_NODES`` nodes, or nested deeper than ``MAX_SQL_NESTING``.
+    So for queries nested deeper than ``MAX_SQL_NESTING``.
     """
     waiting = [(tree, 1)]
-    count = 0
     while waiting:
         node, depth = waiting.pop()
-        count += 1
-        if count > MAX_SQL_NODES:
-            raise parse_error(f"The statement has more than {MAX_SQL_NODES} parts")
         if depth > MAX_SQL_NESTING:
             raise parse_error(f"The statement is nested deeper than {MAX_SQL_NESTING} levels")
         understood = _ALLOWED.get(type(node))

@@ -79,6 +79,10 @@ class Setting(Expression):
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True}
 
 
+#: The types of literals: ``date'2020-01-01'``.
+_LITERALS = (TokenType.DATE, TokenType.DATETIME, TokenType.TIMESTAMP, TokenType.TIMESTAMPNTZ)
+
+
 class OdpsParser(QueryParser):
     """The parser of queries with DDL: LIFECYCLE, several partitions in ADD, and types kept as text."""
 
@@ -262,7 +266,12 @@ class OdpsParser(QueryParser):
         allow_identifiers: bool = True,
         with_collation: bool = False,
     ) -> exp.Expr | None:
-        """Keep a column's type as written: sqlglot's types cannot tell all of ODPS's apart."""
+        """Keep a column's type as written: sqlglot's types cannot tell all of ODPS's apart.
+
+        Where a value may stand, only the type of a literal is one: ``array(1)[0]`` is a call.
+        """
+        if check_func and not (self._curr and self._curr.token_type in _LITERALS and self._string_follows()):
+            return None
         if not schema:
             return super()._parse_types(
                 check_func=check_func, allow_identifiers=allow_identifiers, with_collation=with_collation
@@ -270,6 +279,9 @@ class OdpsParser(QueryParser):
         if not self._curr or self._curr.token_type is TokenType.STRING or not self._curr.text[0].isalpha():
             return None
         return self._parse_written_type()
+
+    def _string_follows(self) -> bool:
+        return bool(self._next) and self._next.token_type is TokenType.STRING
 
     def _parse_clustered_by(self) -> exp.ClusteredByProperty:
         self._expect("BY")

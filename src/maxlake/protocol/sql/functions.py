@@ -295,6 +295,7 @@ FUNCTIONS: dict[str, Function] = {
     **_macros("slice", fewest=3, most=3),
     **_macros("sequence", fewest=2, most=2),
     **_macros("str_to_map", fewest=1, most=3),
+    "explode": Function(1, 1, _to("unnest")),
     "named_struct": Function(2, _MANY, _named_struct),
     "map": Function(0, _MANY, _map),
     # -- aggregates

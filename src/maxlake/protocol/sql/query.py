@@ -272,7 +272,6 @@ _TRANSLATIONS: dict[type, Callable[[Any], exp.Expr]] = {
     exp.Cast: _cast,
     exp.TryCast: _cast,
     exp.Div: _divide,
-    exp.Array: lambda node: functions.call("list_value", *node.expressions),
     exp.Bracket: _subscript,
     exp.Like: _like,
     exp.Select: _select,

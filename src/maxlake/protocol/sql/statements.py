@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
-from maxlake.protocol.limits import MAX_XML_BODY
+from maxlake.protocol.limits import MAX_SQL_TOKENS, MAX_XML_BODY
 from maxlake.protocol.sql import dialect as odps
 from maxlake.protocol.sql.alter import read_alter_table
 from maxlake.protocol.sql.changes import read_change
@@ -54,7 +53,11 @@ def parse_script(text: str) -> Script:
     if len(text) > MAX_XML_BODY:
         raise parse_error(f"The statement is longer than {MAX_XML_BODY} characters")
     try:
-        trees = sqlglot.parse(text, dialect=odps.Odps, error_level=ErrorLevel.IMMEDIATE)
+        dialect = odps.Odps()
+        tokens = dialect.tokenize(text)
+        if len(tokens) > MAX_SQL_TOKENS:
+            raise parse_error(f"The statement has more than {MAX_SQL_TOKENS} words and signs")
+        trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, text)
         return _script([tree for tree in trees if tree is not None])
     except ParseError as error:
         place: dict[str, Any] = error.errors[0] if error.errors else {}
