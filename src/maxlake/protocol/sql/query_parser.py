@@ -41,6 +41,7 @@ class QueryParser(HiveParser):
         "TRIM": HiveParser.FUNCTION_PARSERS["TRIM"],
     }
     NO_PAREN_FUNCTIONS: ClassVar = {}
+    ARRAY_CONSTRUCTORS: ClassVar = {}
     NO_PAREN_FUNCTION_PARSERS: ClassVar = {
         name: HiveParser.NO_PAREN_FUNCTION_PARSERS[name] for name in ("ANY", "CASE", "IF")
     }
