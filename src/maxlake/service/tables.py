@@ -114,12 +114,6 @@ def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec)
     return found[0]
 
 
-def check_schema(project: Project, name: str) -> None:
-    """Raise ``NoSuchSchema`` unless the schema exists."""
-    with project.lake.database.read() as connection:
-        tables.check_schema(connection, name)
-
-
 def create_schema(project: Project, name: str) -> None:
     """Create a schema; raises ``ObjectAlreadyExists``."""
     with project.lake.database.write() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.errors import ErrorCode, NotFoundError, invalid_argument
 from maxlake.protocol.limits import MAX_LISTED
 from maxlake.server.exchange import Reply
 from maxlake.server.rest import xml
@@ -32,15 +32,20 @@ def _managed() -> Element:
 
 
 def show(call: RestCall) -> Reply:
-    """``GET schemas/S``; PyODPS takes owner and times from the headers, and needs them."""
-    tables.check_schema(call.project, call.names["schema"])
+    """``GET schemas/S``; PyODPS takes owner and times from the headers, and needs them.
+
+    Raises NoSuchObject: no other code tells PyODPS that a schema is missing.
+    """
+    name = call.names["schema"].lower()
+    if name not in tables.list_schemas(call.project):
+        raise NotFoundError(ErrorCode.NO_SUCH_OBJECT, f"schema {name!r} does not exist")
     created = http_date(call.project.created_at)
     headers = (
         ("x-odps-owner", call.project.owner),
         ("x-odps-creation-time", created),
         ("last-modified", created),
     )
-    body = element("Schema", None, element("Name", call.names["schema"].lower()), _managed())
+    body = element("Schema", None, element("Name", name), _managed())
     return xml_reply(body, *headers)
 
 
