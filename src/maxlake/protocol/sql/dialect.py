@@ -103,10 +103,25 @@ class OdpsParser(QueryParser):
         "SET": lambda self: self._parse_alter_table_set(),
     }
 
+    STATEMENTS: ClassVar = {
+        TokenType.CREATE: lambda self: self._parse_create(),
+        TokenType.DROP: lambda self: self._parse_drop(),
+        TokenType.ALTER: lambda self: self._parse_alter(),
+        TokenType.INSERT: lambda self: self._parse_insert_into(),
+        TokenType.UPDATE: lambda self: self._parse_update(),
+        TokenType.DELETE: lambda self: self._parse_delete(),
+        TokenType.MERGE: lambda self: self._parse_merge(),
+        TokenType.TRUNCATE: lambda self: self._parse_truncate(),
+        TokenType.DESCRIBE: lambda self: self._parse_describe_table(),
+        TokenType.DESC: lambda self: self._parse_describe_table(),
+        TokenType.SHOW: lambda self: self._parse_shown(),
+        TokenType.SET: lambda self: self._parse_setting(),
+    }
+
     def _parse_statement(self) -> exp.Expr | None:
         if not self._curr:
             return None
-        parse = _STATEMENTS.get(self._curr.token_type)
+        parse = self.STATEMENTS.get(self._curr.token_type)
         if parse is None:
             return self._parse_whole_query()
         self._advance()
@@ -355,22 +370,6 @@ class OdpsParser(QueryParser):
             return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
         self._expect("TO")
         return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
-
-
-_STATEMENTS: dict[TokenType, Callable[[OdpsParser], exp.Expr]] = {
-    TokenType.CREATE: OdpsParser._parse_create,
-    TokenType.DROP: OdpsParser._parse_drop,
-    TokenType.ALTER: OdpsParser._parse_alter,
-    TokenType.INSERT: OdpsParser._parse_insert_into,
-    TokenType.UPDATE: OdpsParser._parse_update,
-    TokenType.DELETE: OdpsParser._parse_delete,
-    TokenType.MERGE: OdpsParser._parse_merge,
-    TokenType.TRUNCATE: OdpsParser._parse_truncate,
-    TokenType.DESCRIBE: OdpsParser._parse_describe_table,
-    TokenType.DESC: OdpsParser._parse_describe_table,
-    TokenType.SHOW: OdpsParser._parse_shown,
-    TokenType.SET: OdpsParser._parse_setting,
-}
 
 
 class Odps(Hive):
