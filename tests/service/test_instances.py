@@ -16,7 +16,7 @@ from maxlake.protocol.sql.model import Query
 from maxlake.protocol.sql.statements import parse_statement
 from maxlake.service import expiry, instances, queries, store
 from maxlake.service.project import Project
-from maxlake.service.queries import Session
+from maxlake.service.sql_session import Session
 from tests.service.scene import Scene
 from tests.service.sql import ME, PATIENCE, Sql
 

@@ -22,7 +22,7 @@ from maxlake.protocol.sql.model import Definition, RowStatement
 from maxlake.protocol.sql.statements import Script, parse_script
 from maxlake.service import queries, questions, statements, store
 from maxlake.service.project import Project, new_id
-from maxlake.service.queries import Session
+from maxlake.service.sql_session import Session
 
 _log = logging.getLogger(__name__)
 _ROW = store.instance.c

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from maxlake.lake import commits, definitions, partitions, plans, snapshots, tables, upserts
+from maxlake.lake import commits, definitions, plans, snapshots, tables, upserts
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.plans import Plan, Wanted
@@ -28,11 +28,10 @@ from maxlake.protocol.errors import (
     ErrorCode,
     InternalError,
     MaxlakeError,
-    invalid_argument,
 )
 from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS, QUERY_MEMORY, QUERY_TIME
-from maxlake.protocol.partitions import PartitionFilter, resolve
-from maxlake.protocol.sql.changes import changed_columns, rows_of
+from maxlake.protocol.partitions import PartitionFilter
+from maxlake.protocol.sql.changes import rows_of
 from maxlake.protocol.sql.lineage import declared_types
 from maxlake.protocol.sql.model import (
     Change,
@@ -40,42 +39,16 @@ from maxlake.protocol.sql.model import (
     Insert,
     Query,
     RowStatement,
-    TableName,
     TableScan,
 )
-from maxlake.protocol.targets import DEFAULT_SCHEMA
-from maxlake.service import pins, session_parts
+from maxlake.service import pins, session_parts, sql_targets
 from maxlake.service.pins import Pin
 from maxlake.service.predicates import session_predicate
 from maxlake.service.project import Project
+from maxlake.service.sql_session import Session
 
 _EVERYTHING = PartitionFilter({}, {})
 _MOST_THREADS = 4
-
-
-@dataclass(frozen=True)
-class Session:
-    """For whom a statement runs, and with which settings."""
-
-    project: Project
-    settings: Mapping[str, str]
-    principal: str
-
-    def schema_of(self, name: TableName) -> str:
-        """Return the schema a name means. Raises ``InvalidArgument`` for another project's."""
-        if name.project and name.project.lower() != self.project.name:
-            raise invalid_argument(
-                f"the statement names project {name.project!r}, but runs in {self.project.name!r}"
-            )
-        return name.schema or self.settings.get("odps.default.schema") or DEFAULT_SCHEMA
-
-    def find(self, connection: Connection, name: TableName) -> Table | None:
-        """Return the table of a name, None if there is none."""
-        return tables.find(connection, self.schema_of(name), name.name)
-
-    def get(self, connection: Connection, name: TableName) -> Table:
-        """Return the table of a name. Raises ``NoSuchTable`` or ``NoSuchSchema``."""
-        return tables.get(connection, self.schema_of(name), name.name)
 
 
 @dataclass(frozen=True)
@@ -200,7 +173,7 @@ class _Work:
             return None
         target = self._session.get(connection, statement.table)
         if isinstance(statement, Change):
-            _check_change(target, statement)
+            sql_targets.check_change(target, statement)
         return target
 
     def _query(self, target: Table | None) -> Query:
@@ -265,9 +238,11 @@ class _Work:
     def _inserted(self, target: Table) -> Inserted:
         statement = self._statement
         if isinstance(statement, Insert):
-            given, fixed = _given(target, statement), _fixed(target, statement)
+            given = sql_targets.given(target, statement)
+            fixed = sql_targets.fixed(target, statement)
         else:
-            given, fixed = (*(column.name for column in target.columns.all_columns), OPERATION_COLUMN), {}
+            given = (*(column.name for column in target.columns.all_columns), OPERATION_COLUMN)
+            fixed = {}
         return Inserted(
             directory=self._data,
             path=str(target.path),
@@ -294,7 +269,11 @@ class _Work:
 
     def _finish_rows(self, target: Table, done: Done, end: End) -> bool:
         parts = list(done.parts)
-        replaced = _replaced(target, self._statement, done) if isinstance(self._statement, Insert) else set()
+        replaced = (
+            sql_targets.replaced(target, self._statement, done)
+            if isinstance(self._statement, Insert)
+            else set()
+        )
         if not target.options.primary_key or not parts:
             return self._commit(target, None, parts, replaced, end)
         try:
@@ -317,8 +296,8 @@ class _Work:
         try:
             with self._database.write() as connection:
                 now = tables.get_by_id(connection, target.table_id)
-                _check_unaltered(now, target)
-                if isinstance(self._statement, Change) and _has_changed(now, target):
+                sql_targets.check_unaltered(now, target)
+                if isinstance(self._statement, Change) and sql_targets.has_changed(now, target):
                     applied = False
                 elif upsert is None:
                     assert now is not None
@@ -360,36 +339,6 @@ class _Work:
             end(connection, Found())
 
 
-def _check_change(target: Table, change: Change) -> None:
-    """Raise unless rows of the table can be changed so."""
-    if not target.options.primary_key:
-        raise BadRequestError(
-            ErrorCode.SEMANTIC_ERROR,
-            "UPDATE, DELETE and MERGE need a table with a primary key; INSERT OVERWRITE replaces others",
-            where=target.full_name,
-        )
-    keys = {name.lower() for name in (*target.options.primary_key, *target.partition_keys)}
-    if moved := keys & changed_columns(change):
-        raise BadRequestError(
-            ErrorCode.SEMANTIC_ERROR,
-            f"{sorted(moved)[0]} tells rows apart and cannot be changed: delete the row and insert another",
-            where=target.full_name,
-        )
-
-
-def _check_unaltered(now: Table | None, target: Table) -> None:
-    if now is None or now.schema_version != target.schema_version:
-        raise ConflictError(
-            ErrorCode.COMMIT_CONFLICT,
-            "the table was altered or dropped while the statement ran; run it again",
-            where=target.full_name,
-        )
-
-
-def _has_changed(now: Table | None, target: Table) -> bool:
-    return now is None or now.latest_snapshot != target.latest_snapshot
-
-
 def _is_predicate(table: Table, text: str) -> bool:
     """Tell whether a condition is one files can be pruned by; what is not is left to DuckDB."""
     try:
@@ -397,45 +346,3 @@ def _is_predicate(table: Table, text: str) -> bool:
     except BadRequestError:
         return False
     return True
-
-
-def _given(target: Table, statement: Insert) -> tuple[str, ...]:
-    """Return the table's columns that the query computes, in its order."""
-    known = {column.name.lower(): column.name for column in target.columns.all_columns}
-    keys = {key.lower() for key in target.partition_keys}
-    for name in (*statement.columns, *statement.dynamic):
-        if name.lower() not in known:
-            raise BadRequestError(
-                ErrorCode.SEMANTIC_ERROR, f"the table has no column {name!r}", where=target.full_name
-            )
-    for name in statement.dynamic:
-        if name.lower() not in keys:
-            raise invalid_argument(f"{name} is no partition column", where=target.full_name)
-    names = statement.columns or tuple(column.name for column in target.columns.columns)
-    static = {key.lower() for key in statement.partition.keys}
-    dynamic = statement.dynamic
-    if not dynamic:  # the keys that have no value come last
-        taken = {name.lower() for name in names} | static
-        dynamic = tuple(key for key in target.partition_keys if key.lower() not in taken)
-    given = tuple(known[name.lower()] for name in (*names, *dynamic))
-    missing = keys - static - {name.lower() for name in given}
-    if missing or static & {name.lower() for name in given}:
-        raise invalid_argument(
-            f"every partition column needs a value, once: {', '.join(target.partition_keys)}",
-            where=target.full_name,
-        )
-    return given
-
-
-def _fixed(target: Table, statement: Insert) -> dict[str, str]:
-    return partitions.canonical(target, resolve(statement.partition, target.partition_keys, complete=False))
-
-
-def _replaced(target: Table, statement: Insert, done: Done) -> set[PartitionKey]:
-    """Return the partitions an OVERWRITE replaces: the static one, else those that rows came for."""
-    if not statement.overwrite:
-        return set()
-    fixed = _fixed(target, statement)
-    if len(fixed) == len(target.partition_keys):
-        return {tuple(fixed.values())}
-    return {part.key for part in done.parts}

@@ -14,8 +14,7 @@ from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.protocol.limits import MAX_TEXT_ROWS
 from maxlake.protocol.partitions import PartitionSpec, resolve
 from maxlake.protocol.sql import model
-from maxlake.protocol.targets import DEFAULT_SCHEMA
-from maxlake.service.queries import Session
+from maxlake.service.sql_session import Session
 
 _LINE = "+" + "-" * 84 + "+"
 _WIDTH = 82
@@ -38,7 +37,7 @@ def answer(connection: Connection, session: Session, question: model.Question) -
                 for found in _matching(connection, table, question.partition)
             )
         case model.ShowTables():
-            schema = question.schema or session.settings.get("odps.default.schema") or DEFAULT_SCHEMA
+            schema = question.schema or session.default_schema
             found = tables.list_tables(connection, schema, limit=MAX_TEXT_ROWS)
             pattern = (question.pattern or "*").lower().replace("%", "*")
             return _lines(f"{each.owner}:{each.name}" for each in found if fnmatchcase(each.name, pattern))

@@ -14,7 +14,7 @@ from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
 from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql import model
-from maxlake.service.queries import Session
+from maxlake.service.sql_session import Session
 
 
 def run(connection: Connection, session: Session, statement: model.Definition) -> None:
