@@ -210,10 +210,12 @@ QUERY_MEMORY = 2 * 1024 * 1024 * 1024
 MAX_WAITING_QUERIES = 200
 #: How long one may run.
 QUERY_TIME = 60 * 60
-#: Bytes a statement may put on the disk while it sorts and joins, and rows its result may have.
+#: Bytes a statement may put on the disk while it sorts and joins.
 QUERY_SPILL = 32 * 1024 * 1024 * 1024
 #: How long an instance counts as running without a sign of its server.
 INSTANCE_LEASE = 30
+#: Raw bytes of the rows of a query: whoever wants more of them keeps them in a table.
+MAX_RESULT_BYTES = 16 * 1024 * 1024 * 1024
 #: How long the rows of a query can be read after it has ended.
 RESULT_LIFETIME = 24 * 60 * 60
 #: Rows, and bytes, of a result that is answered as text (rest.md §8.3).

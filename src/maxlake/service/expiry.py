@@ -40,7 +40,12 @@ def forget(project: Project, now: datetime) -> None:
     session = store.write_session
     pins.forget(project.lake.database, gone)
     with project.lake.database.write() as connection:
-        connection.execute(delete(store.instance).where(store.instance.c.ended_at < finished))
+        instance = store.instance.c
+        # Those whose server is gone have no end.
+        over = (instance.ended_at < finished) | (
+            instance.ended_at.is_(None) & (instance.lease_until < finished)
+        )
+        connection.execute(delete(store.instance).where(over))
         _forget_flushes(connection, now)
         ended = connection.execute(
             select(session.c.session_id, session.c.table_path).where(

@@ -29,7 +29,7 @@ from maxlake.protocol.errors import (
     InternalError,
     MaxlakeError,
 )
-from maxlake.protocol.limits import MAX_UPSERT_ATTEMPTS, QUERY_MEMORY, QUERY_TIME
+from maxlake.protocol.limits import MAX_RESULT_BYTES, MAX_UPSERT_ATTEMPTS, QUERY_MEMORY, QUERY_TIME
 from maxlake.protocol.partitions import PartitionFilter
 from maxlake.protocol.sql.changes import rows_of
 from maxlake.protocol.sql.lineage import declared_types
@@ -226,7 +226,7 @@ class _Work:
         declared = tuple(None if t is None else str(t) for t in declared_types(query, columns))
         if isinstance(self._statement, CreateTableAs):
             return Rows(self._data, self._new_path(self._statement), self._id, declared)
-        return Rows(str(self._project.results), self._id, self._id, declared)
+        return Rows(str(self._project.results), self._id, self._id, declared, MAX_RESULT_BYTES)
 
     def _new_path(self, statement: CreateTableAs) -> str:
         """Return where the rows of a table lie that is created when they are there."""

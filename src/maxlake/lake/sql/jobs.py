@@ -28,13 +28,15 @@ class Scan(msgspec.Struct, frozen=True):
 class Rows(msgspec.Struct, frozen=True, tag=True):
     """The rows are wanted as they are: parts below ``path`` of ``directory``, named ``name``.
 
-    ``declared`` has the type texts of columns whose declaration was followed, else None.
+    ``declared`` has the type texts of columns whose declaration was followed, else None; ``most`` is how many
+    raw bytes there may be, None for any number.
     """
 
     directory: str
     path: str
     name: str
     declared: tuple[str | None, ...]
+    most: int | None = None
 
 
 class Inserted(msgspec.Struct, frozen=True, tag=True):

@@ -104,10 +104,18 @@ def _written(job: Job) -> Done:
             stored = list(output.stored)
             table = jobs.written_table(output.path, stored, output.options)
             text = _of_insert(job.text, output, len(computed.columns))
+        size, most = 0, output.most if isinstance(output, Rows) else None
         schema = staged_schema(table) if table.options.primary_key else storage_schema(table)
         with Upload(Path(output.directory), table, output.name, schema) as upload:
             for batch in _stored(connection, text, table, schema):
                 upload.write(batch)
+                size += batch.nbytes
+                if most is not None and size > most:
+                    raise BadRequestError(
+                        ErrorCode.REQUEST_TOO_LARGE,
+                        f"the rows of the query have more than {most} bytes; keep them in a table: "
+                        "CREATE TABLE ... AS SELECT",
+                    )
             parts = upload.finish()
     return Done(tuple(stored), tuple(parts))
 
