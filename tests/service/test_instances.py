@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from maxlake.protocol.enums import InstanceStatus
 from maxlake.protocol.errors import BadRequestError, ConflictError, NotFoundError
@@ -111,6 +111,27 @@ def test_an_instance_whose_server_is_gone_has_failed(project: Project) -> None:
     found = instances.get(project, instance.instance_id, ME)
     assert found.status is InstanceStatus.FAILED
     assert "server" in found.result
+
+
+def test_what_was_told_as_failed_never_becomes_visible(project: Project) -> None:
+    sql = Sql(project)
+    sql.run("create table late (i bigint)")
+    instance = sql.begin("insert into late values (1)")
+    row = store.instance.c
+    ended = False
+    while not ended:  # as often as the server renews it
+        gone = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
+        with project.lake.database.write() as connection:
+            connection.execute(
+                update(store.instance)
+                .where(row.instance_id == instance.instance_id, row.ended_at.is_(None))
+                .values(gone)
+            )
+        with project.lake.database.read() as connection:
+            state = connection.execute(select(row.ended_at).where(row.instance_id == instance.instance_id))
+            ended = state.scalar_one() is not None
+    assert not instances.get(project, instance.instance_id, ME).succeeded
+    assert sql.rows("select count(*) from late") == [(0,)]
 
 
 def test_instances_are_listed_the_newest_first(project: Project) -> None:

@@ -165,6 +165,7 @@ def _run(
 
         def end(connection: Connection, found: queries.Found) -> None:
             plan, columns = (found.plan, found.columns) if found.plan else (None, ())
+            _check_lease(connection, instance)
             _update(connection, _ended(instance, InstanceStatus.SUCCESS, plan=plan, columns=columns))
 
         queries.execute(session, instance.instance_id, statement, cancelled, end)
@@ -221,6 +222,21 @@ def _update(connection: Connection, instance: Instance) -> None:
         .where(_ROW.instance_id == instance.instance_id, _ROW.ended_at.is_(None))
         .values(_values(instance))
     )
+
+
+def _check_lease(connection: Connection, instance: Instance) -> None:
+    """Raise unless the instance still counts as running: who asked meanwhile was told that it has failed."""
+    found = connection.execute(
+        select(_ROW.instance_id).where(
+            _ROW.instance_id == instance.instance_id, _ROW.lease_until >= datetime.now(UTC)
+        )
+    ).first()
+    if found is None:
+        raise ConflictError(
+            ErrorCode.INVALID_SESSION_STATUS,
+            f"the server gave no sign for {INSTANCE_LEASE} s and counted as gone; run the statement again",
+            where=instance.instance_id,
+        )
 
 
 def _finish(project: Project, instance: Instance) -> None:
