@@ -22,6 +22,7 @@ pytestmark = pytest.mark.client
             "v2_access.py",
             "v2_blobs.py",
         ),
+        *behaviours("v2_instances.py"),
         *reads(),
     ],
     ids=label,

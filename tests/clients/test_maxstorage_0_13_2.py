@@ -16,7 +16,9 @@ SCRIPTS = (
     "ms_streaming.py",
     "ms_upserts.py",
     "ms_reading.py",
+    "ms_instances.py",
     "rest.py",
+    "sql.py",
 )
 
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.client
             "v2_blobs.py",
             "rest.py",
         ),
+        *behaviours("v2_instances.py", "sql.py"),
         *reads(),
     ],
     ids=label,

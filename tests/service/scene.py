@@ -39,12 +39,19 @@ class Scene:
     """A table ``t`` and shorthands for calls by one principal."""
 
     def __init__(
-        self, project: Project, columns: str = "id bigint", partitions: str = "pt string", clauses: str = ""
+        self,
+        project: Project,
+        columns: str = "id bigint",
+        partitions: str = "pt string",
+        clauses: str = "",
+        *,
+        name: str = "t",
+        exists: bool = False,
     ) -> None:
         self.project = project
-        self.target = TableTarget(project.name, "default", "t")
+        self.target = TableTarget(project.name, "default", name)
         clause = f" PARTITIONED BY ({partitions})" if partitions else ""
-        assert self.sql(f"CREATE TABLE t ({columns}){clause} {clauses};").succeeded
+        assert exists or self.sql(f"CREATE TABLE {name} ({columns}){clause} {clauses};").succeeded
 
     def sql(self, query: str, uuid: str = "", principal: str = ME) -> instances.Instance:
         return instances.submit(
@@ -90,11 +97,14 @@ class Scene:
         self.commit(session)
 
     def ids(self, *partitions: str) -> list[int]:
+        return self.rows(*partitions).column("id").to_pylist()
+
+    def rows(self, *partitions: str) -> pa.Table:
         request = CreateReadSessionRequest(required_partitions=partitions)
         session = read_sessions.create(self.project, self.target, request, ME)
         address = ReadAddress(session_id=session.session_id)
         stream = rows.read(self.project, self.target, address, ReadRowsRequest(), ME)
-        return pa.Table.from_batches(stream.batches, stream.schema).column("id").to_pylist()
+        return pa.Table.from_batches(stream.batches, stream.schema)
 
     def preview(self, partition: str = "") -> list[int]:
         stream = rows.preview(self.project, self.target, PreviewRequest(partition=partition))

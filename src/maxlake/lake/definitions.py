@@ -25,9 +25,16 @@ from maxlake.protocol.types.text import parse_type
 
 
 def create_table(
-    connection: Connection, schema: str, name: str, columns: TableSchema, options: TableOptions, owner: str
+    connection: Connection,
+    schema: str,
+    name: str,
+    columns: TableSchema,
+    options: TableOptions,
+    owner: str,
+    *,
+    directory: str | None = None,
 ) -> Table:
-    """Create a table in a snapshot of its own.
+    """Create a table in a snapshot of its own; its files lie in ``directory`` of the schema's.
 
     Raises ``ObjectAlreadyExists``, ``NoSuchSchema``, and ``InvalidArgument`` for types that cannot be stored,
     defaults that are no value of their column, and a clustering or primary key that cannot be.
@@ -45,7 +52,7 @@ def create_table(
     _forget_dropped(connection, schema, name)
     snapshot = next_snapshot(connection)
     table_id = snapshot.new_catalog_id()
-    path = PurePosixPath(schema) / f"{name}-{table_id}"
+    path = PurePosixPath(schema) / (directory or f"{name}-{table_id}")
     _insert_table(connection, snapshot, table_id, schema, name, path)
     insert_columns(connection, snapshot, table_id, (*data, *keys))
     if keys:

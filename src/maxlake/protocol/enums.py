@@ -5,6 +5,21 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 
+class InstanceStatus(StrEnum):
+    """What a SQL instance's one task is doing, or how it ended (rest.md §6.2)."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUCCESS = "Success"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (InstanceStatus.WAITING, InstanceStatus.RUNNING)
+
+
 class Action(StrEnum):
     """Every table, blob and instance action of Storage API v2/v3 (wire.md §1.1)."""
 
@@ -23,6 +38,9 @@ class Action(StrEnum):
     TABLE_GET_WRITE_SCHEMA = "TableGetWriteSchema"
     TABLE_WRITE_BLOB = "TableWriteBlob"
     BLOB_READ = "BlobRead"
+    INSTANCE_CREATE_READ_SESSION = "InstanceCreateReadSession"
+    INSTANCE_GET_READ_SESSION = "InstanceGetReadSession"
+    INSTANCE_READ = "InstanceRead"
 
 
 class SplitMode(StrEnum):

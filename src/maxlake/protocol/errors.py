@@ -14,6 +14,7 @@ class ErrorCode(StrEnum):
 
     INVALID_ARGUMENT = "InvalidArgument"
     PARSE_ERROR = "ODPS-0130161"
+    SEMANTIC_ERROR = "ODPS-0130071"
     SCHEMA_MISMATCH = "SCHEMA_MISMATCH"
     DATA_ERROR = "DATA_ERROR"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
@@ -34,6 +35,7 @@ class ErrorCode(StrEnum):
     ROW_OFFSET_MISMATCH = "RowOffsetMismatch"
     COMMIT_CONFLICT = "CommitConflict"
     CHANGED_ELSEWHERE = "ChangedElsewhere"
+    CANCELLED = "Cancelled"
     VERSION_EXPIRED = "VersionExpired"
     FLOW_EXCEEDED = "FlowExceeded"
     SERVICE_UNAVAILABLE = "ServiceUnavailable"
@@ -43,6 +45,7 @@ class ErrorCode(StrEnum):
 HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.PARSE_ERROR: 400,
+    ErrorCode.SEMANTIC_ERROR: 400,
     ErrorCode.SCHEMA_MISMATCH: 400,
     ErrorCode.DATA_ERROR: 400,
     ErrorCode.CHECKSUM_MISMATCH: 400,
@@ -63,6 +66,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.ROW_OFFSET_MISMATCH: 409,
     ErrorCode.COMMIT_CONFLICT: 409,
     ErrorCode.CHANGED_ELSEWHERE: 409,
+    ErrorCode.CANCELLED: 409,
     ErrorCode.VERSION_EXPIRED: 409,
     ErrorCode.FLOW_EXCEEDED: 429,
     ErrorCode.SERVICE_UNAVAILABLE: 503,

@@ -197,6 +197,31 @@ MAX_PATTERN_LENGTH = 4096
 #: Characters lpad and rpad may fill up to: they make text out of nothing.
 MAX_PADDED_LENGTH = 65_535
 
+# -- SQL --------------------------------------------------------------------------------------------
+
+#: Words and signs of a statement: INSERT ... VALUES of some ten thousand values is legitimate, and each costs
+#: some 50 microseconds. How deep they nest: DuckDB's own bound is 1000, sqlglot recurses.
+MAX_SQL_TOKENS = 100_000
+MAX_SQL_NESTING = 200
+#: Statements that read or write rows, at once: each is a process that may take QUERY_MEMORY bytes.
+MAX_QUERIES = 2
+QUERY_MEMORY = 2 * 1024 * 1024 * 1024
+#: Statements that wait for one of these places.
+MAX_WAITING_QUERIES = 200
+#: How long one may run.
+QUERY_TIME = 60 * 60
+#: Bytes a statement may put on the disk while it sorts and joins.
+QUERY_SPILL = 32 * 1024 * 1024 * 1024
+#: How long an instance counts as running without a sign of its server.
+INSTANCE_LEASE = 30
+#: Raw bytes of the rows of a query: whoever wants more of them keeps them in a table.
+MAX_RESULT_BYTES = 16 * 1024 * 1024 * 1024
+#: How long the rows of a query can be read after it has ended.
+RESULT_LIFETIME = 24 * 60 * 60
+#: Rows, and bytes, of a result that is answered as text (rest.md §8.3).
+MAX_TEXT_ROWS = 10_000
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+
 # -- time -------------------------------------------------------------------------------------------
 
 #: How far a request's Date may be from the server's clock (auth.md §5).

@@ -30,6 +30,11 @@ class TableTarget:
     def __str__(self) -> str:
         return f"projects.{self.project}.schemas.{self.schema}.tables.{self.table}"
 
+    @property
+    def full_name(self) -> str:
+        """What sessions on the table are known by, within the project."""
+        return f"{self.schema}.{self.table}".lower()
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class InstanceTarget:
@@ -45,6 +50,11 @@ class InstanceTarget:
     def __str__(self) -> str:
         return f"projects.{self.project}.instances.{self.instance}"
 
+    @property
+    def full_name(self) -> str:
+        """What sessions on the result are known by, within the project: no table is called so."""
+        return f".{self.instance}"
+
 
 @dataclass(frozen=True, slots=True)
 class BlobTarget:
@@ -54,6 +64,8 @@ class BlobTarget:
         return "generic.blob"
 
 
+#: What has rows to read.
+RowTarget = TableTarget | InstanceTarget
 Target = TableTarget | InstanceTarget | BlobTarget
 
 

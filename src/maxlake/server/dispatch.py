@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -16,15 +16,15 @@ from maxlake.protocol import limits
 from maxlake.protocol.enums import Action
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
-from maxlake.protocol.targets import BlobTarget, TableTarget, parse_target
-from maxlake.server import blob_handlers, dialects
+from maxlake.protocol.targets import BlobTarget, InstanceTarget, RowTarget, TableTarget, parse_target
+from maxlake.server import blob_handlers, dialects, instance_handlers
 from maxlake.server import storage_handlers as handlers
 from maxlake.server.blob_response import send_blobs
 from maxlake.server.dialects import Compression, Dialect
 from maxlake.server.errors import stopping
 from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.row_response import send_rows
-from maxlake.server.storage_handlers import Answer, StorageCall
+from maxlake.server.storage_handlers import Answer, StorageCall, TargetCall
 from maxlake.server.upload import UploadBody, UploadQueues
 from maxlake.server.workers import Stopped, Workers
 
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 class JsonAction:
     """JSON in, JSON out. ``routed`` answers carry a route token (wire.md §2.2)."""
 
-    handler: Callable[[StorageCall], Answer]
+    handler: Callable[[Any], Answer]
     routed: bool = False
+    of: type[RowTarget] = TableTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ class LongAction:
 class RowAction:
     """JSON in, an Arrow IPC stream out, compressed as ``compression`` finds the client needs it."""
 
-    handler: Callable[[StorageCall], RowStream]
+    handler: Callable[[Any], RowStream]
     compression: Callable[[Dialect, Headers], Compression | None]
+    of: type[RowTarget] = TableTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,13 @@ ACTIONS: dict[Action, AnyAction] = {
     Action.TABLE_GET_WRITE_SCHEMA: JsonAction(handlers.get_write_schema),
     Action.TABLE_WRITE_BLOB: UploadAction(blob_handlers.write_blob, routed=False),
     Action.BLOB_READ: BlobAction(blob_handlers.find_blobs),
+    Action.INSTANCE_CREATE_READ_SESSION: JsonAction(
+        instance_handlers.create_read_session, routed=True, of=InstanceTarget
+    ),
+    Action.INSTANCE_GET_READ_SESSION: JsonAction(
+        instance_handlers.get_read_session, routed=True, of=InstanceTarget
+    ),
+    Action.INSTANCE_READ: RowAction(instance_handlers.read_rows, dialects.read_compression, InstanceTarget),
 }
 _BY_NAME = {action.value: answer for action, answer in ACTIONS.items()}
 
@@ -113,15 +122,16 @@ class StorageApi:
         if isinstance(action, BlobAction):
             await self._send_blobs(exchange, action, body)
             return
-        call = await self._workers.call(self._call, exchange, body, principal)
+        of = action.of if isinstance(action, (JsonAction, RowAction)) else TableTarget
+        call = await self._workers.call(self._call, exchange, body, principal, of)
         match action:
-            case JsonAction(handler, routed):
+            case JsonAction(handler, routed, _):
                 answer = await self._workers.call(handler, call)
                 await exchange.answer(_json(answer, exchange, routed=routed))
             case LongAction():
                 answer = await self._perhaps_long(exchange, action, call)
                 await exchange.answer(_json(answer, exchange, routed=True))
-            case RowAction(handler, choose):
+            case RowAction(handler, choose, _):
                 compression = choose(call.dialect, exchange.headers)
                 await send_rows(exchange, self._workers, lambda: handler(call), compression)
             case UploadAction():
@@ -146,13 +156,14 @@ class StorageApi:
             raise invalid_argument(f"unknown Action {name[:64]!r}; served are {', '.join(_BY_NAME)}")
         return _BY_NAME[name]
 
-    def _call(self, exchange: Exchange, body: bytes, principal: str) -> StorageCall:
+    def _call(self, exchange: Exchange, body: bytes, principal: str, of: type[RowTarget]) -> TargetCall[Any]:
         parameters = exchange.parameters()
         text = parameters.identifier("Target")
         target = parse_target(text)
-        if not isinstance(target, TableTarget):
-            raise invalid_argument(f"{text} is not a table; this action is served for tables only")
-        return StorageCall(
+        if not isinstance(target, of):
+            what = "a table" if of is TableTarget else "an instance"
+            raise invalid_argument(f"{text} is not {what}, which this action is about")
+        return TargetCall(
             project=self._service.project(target.project),
             target=target,
             parameters=parameters,

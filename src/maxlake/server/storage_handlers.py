@@ -6,7 +6,7 @@ They run in worker threads. Where a value may stand in body or query, the body i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -44,7 +44,7 @@ from maxlake.service import (
 from maxlake.service.write_sessions import WriteForm
 
 if TYPE_CHECKING:
-    from maxlake.protocol.targets import TableTarget
+    from maxlake.protocol.targets import InstanceTarget, RowTarget, TableTarget
     from maxlake.server.upload import UploadBody
     from maxlake.server.workers import Stopped
     from maxlake.service.project import Project
@@ -53,12 +53,15 @@ if TYPE_CHECKING:
 Answer = Message | dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class StorageCall:
-    """One call of the Storage API on a table, its body not yet decoded (empty for uploads)."""
+Addressed = TypeVar("Addressed", bound="RowTarget")
+
+
+@dataclass(frozen=True)
+class TargetCall(Generic[Addressed]):
+    """One call of the Storage API on a table or instance, its body not yet decoded (empty for uploads)."""
 
     project: Project
-    target: TableTarget
+    target: Addressed
     parameters: Parameters
     body: bytes
     principal: str
@@ -71,6 +74,10 @@ class StorageCall:
     def session_id(self) -> str:
         """The session's id, always taken from the query: C++ sends an empty one in bodies (wire.md §9.4)."""
         return self.parameters.identifier("SessionId")
+
+
+StorageCall: TypeAlias = "TargetCall[TableTarget]"
+InstanceCall: TypeAlias = "TargetCall[InstanceTarget]"
 
 
 # -- read sessions ----------------------------------------------------------------------------------
@@ -92,9 +99,9 @@ def is_long_to_create(call: StorageCall) -> bool:
 
 def get_read_session(call: StorageCall) -> Answer:
     """TableGetReadSession; ``session_refresh=true`` extends the session (wire.md §4.2)."""
-    refresh = call.parameters.boolean("session_refresh")
+    until = call.project.new_expiry() if call.parameters.boolean("session_refresh") else None
     return read_sessions.get(
-        call.project, call.target, call.session_id, refresh=refresh, principal=call.principal
+        call.project, call.target, call.session_id, refresh_until=until, principal=call.principal
     )
 
 

@@ -6,6 +6,8 @@ go by :mod:`.maintenance`.
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
@@ -13,7 +15,13 @@ from sqlalchemy import Connection, delete, select
 
 from maxlake.lake.parts import Part
 from maxlake.protocol.enums import WriteSessionState
-from maxlake.protocol.limits import FINISHED_SESSION_MEMORY, FLUSH_MEMORY, MAX_REMEMBERED_FLUSHES
+from maxlake.protocol.limits import (
+    FINISHED_SESSION_MEMORY,
+    FLUSH_MEMORY,
+    MAX_REMEMBERED_FLUSHES,
+    QUERY_TIME,
+    RESULT_LIFETIME,
+)
 from maxlake.service import pins, session_parts, store
 from maxlake.service.project import Project
 
@@ -32,7 +40,12 @@ def forget(project: Project, now: datetime) -> None:
     session = store.write_session
     pins.forget(project.lake.database, gone)
     with project.lake.database.write() as connection:
-        connection.execute(delete(store.instance).where(store.instance.c.ended_at < finished))
+        instance = store.instance.c
+        # Those whose server is gone have no end.
+        over = (instance.ended_at < finished) | (
+            instance.ended_at.is_(None) & (instance.lease_until < finished)
+        )
+        connection.execute(delete(store.instance).where(over))
         _forget_flushes(connection, now)
         ended = connection.execute(
             select(session.c.session_id, session.c.table_path).where(
@@ -46,8 +59,22 @@ def forget(project: Project, now: datetime) -> None:
             session_parts.drop_session(connection, row.session_id)
             for kind in (store.stream, session):
                 connection.execute(delete(kind).where(kind.c.session_id == row.session_id))
+    _forget_results(project, now)
     for table_path, parts in removed:
         session_parts.remove_files(project.lake.data, table_path, parts)
+
+
+def _forget_results(project: Project, now: datetime) -> None:
+    """Remove the rows of queries that nobody may read any more, and what killed ones left on the disk.
+
+    A directory changes last when its query ends, or while it runs.
+    """
+    before = (now - timedelta(seconds=RESULT_LIFETIME + QUERY_TIME)).timestamp()
+    for place in (project.results, project.spill):
+        for directory in place.iterdir() if place.is_dir() else ():
+            with suppress(FileNotFoundError):  # another process does the same
+                if directory.stat().st_mtime < before:
+                    shutil.rmtree(directory)
 
 
 def _forget_flushes(connection: Connection, now: datetime) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maxlake.lake.lake import Lake
@@ -16,6 +17,7 @@ from maxlake.protocol import limits
 from maxlake.protocol.errors import DeniedError, ErrorCode
 from maxlake.service.group_commit import GroupCommit
 from maxlake.service.plan_cache import PlanCache
+from maxlake.service.query_runner import QueryRunner
 
 if TYPE_CHECKING:
     from maxlake.service.streaming import Flush, FlushOutcome
@@ -72,6 +74,7 @@ class Project:
     plans: PlanCache = field(default_factory=PlanCache)
     sweeping: Interval = field(default_factory=lambda: Interval(SWEEP_INTERVAL))
     collecting: Interval = field(default_factory=lambda: Interval(limits.BLOB_COLLECTION_INTERVAL))
+    queries: QueryRunner = field(default_factory=QueryRunner)
     _flushes: dict[int, GroupCommit[Flush, FlushOutcome]] = field(
         default_factory=dict[int, "GroupCommit[Flush, FlushOutcome]"]
     )
@@ -80,6 +83,16 @@ class Project:
         """Return where flushes of a table go: those with a primary key take longer, and hold up no others."""
         lane = table.table_id if table.options.primary_key else _SHARED_LANE
         return self._flushes.setdefault(lane, GroupCommit(limits.MAX_GROUP_COMMIT))
+
+    @property
+    def results(self) -> Path:
+        """The directory of the rows that queries gave, one directory below it an instance."""
+        return self.lake.data.parent / "results"
+
+    @property
+    def spill(self) -> Path:
+        """The directory of what running queries keep on the disk, one directory below it an instance."""
+        return self.lake.data.parent / "spill"
 
     def new_expiry(self) -> datetime:
         """Return when a session made or refreshed now expires."""

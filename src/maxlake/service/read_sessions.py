@@ -27,7 +27,7 @@ from maxlake.protocol.messages.read import (
 )
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 from maxlake.protocol.partitions import PartitionFilter, parse_partition_filter
-from maxlake.protocol.targets import TableTarget
+from maxlake.protocol.targets import RowTarget, TableTarget
 from maxlake.service import expiry, pins, store
 from maxlake.service.incremental import Versions, resolve
 from maxlake.service.pins import Pin
@@ -133,7 +133,7 @@ def create(
             break
     if counts:
         session = _counted(project, session, pin, stopped)
-    return _response(session, pin.expires_at, SessionStatus.NORMAL)
+    return response(session, pin.expires_at, SessionStatus.NORMAL)
 
 
 def counts_rows(request: CreateReadSessionRequest) -> bool:
@@ -184,6 +184,11 @@ def _planned(
                 plan = versions.plan(project.lake, connection, now, meant.wanted)
                 return _session(now, request, meant, versions, plan), now.table_id
         table = now
+
+
+def of_rows(table: Table, request: CreateReadSessionRequest, plan: Plan) -> ReadSession:
+    """Return a session of just these rows, which have the columns of ``table``."""
+    return _session(table, request, _Meant.of(table, request), Versions(plan.snapshot_id), plan)
 
 
 def _session(
@@ -239,12 +244,17 @@ def _chosen(columns: Sequence[Column], names: Sequence[str], what: str) -> list[
 
 
 def get(
-    project: Project, target: TableTarget, session_id: str, *, refresh: bool, principal: str
+    project: Project,
+    target: RowTarget,
+    session_id: str,
+    *,
+    refresh_until: datetime | None = None,
+    principal: str,
 ) -> ReadSessionResponse:
-    """Return a session; ``refresh`` extends its life without listing files again (drift.md B.7)."""
+    """Return a session; refreshing extends its life without listing files again (drift.md B.7)."""
     session, expires_at = _load(project, target, session_id, principal)
-    if refresh:
-        expires_at = project.new_expiry()
+    if refresh_until is not None:
+        expires_at = refresh_until
         kept = store.read_session
         with project.lake.database.write() as connection:
             refreshed = connection.execute(
@@ -253,10 +263,10 @@ def get(
         if not refreshed.rowcount:
             raise _gone(target, session_id)
     expired = expires_at < datetime.now(UTC)
-    return _response(session, expires_at, SessionStatus.EXPIRED if expired else SessionStatus.NORMAL)
+    return response(session, expires_at, SessionStatus.EXPIRED if expired else SessionStatus.NORMAL)
 
 
-def open_session(project: Project, target: TableTarget, session_id: str, principal: str) -> ReadSession:
+def open_session(project: Project, target: RowTarget, session_id: str, principal: str) -> ReadSession:
     """Return a session that may be read now; an expired one raises ``InvalidSessionStatus``."""
     session, expires_at = _load(project, target, session_id, principal)
     if expires_at < datetime.now(UTC):
@@ -269,7 +279,7 @@ def open_session(project: Project, target: TableTarget, session_id: str, princip
 
 
 def _load(
-    project: Project, target: TableTarget, session_id: str, principal: str
+    project: Project, target: RowTarget, session_id: str, principal: str
 ) -> tuple[ReadSession, datetime]:
     """Return a session of this table and when it expires; ``NoSuchObject`` once refreshing is too late."""
     kept = store.read_session
@@ -289,20 +299,21 @@ def _load(
         return msgspec.msgpack.decode(content, type=ReadSession)
 
     session = project.plans.get(session_id, decoded)
-    if session.table != f"{target.schema}.{target.table}".lower():
+    if session.table != target.full_name:
         raise _gone(target, session_id)
     return session, row.expires_at
 
 
-def _gone(target: TableTarget, session_id: str) -> NotFoundError:
+def _gone(target: RowTarget, session_id: str) -> NotFoundError:
     return NotFoundError(
         ErrorCode.NO_SUCH_OBJECT,
-        f"there is no read session {session_id!r}; create one with TableCreateReadSession",
+        f"there is no read session {session_id!r}; create one",
         where=str(target),
     )
 
 
-def _response(session: ReadSession, expires_at: datetime, status: SessionStatus) -> ReadSessionResponse:
+def response(session: ReadSession, expires_at: datetime, status: SessionStatus) -> ReadSessionResponse:
+    """Return how a session is told to its clients."""
     return ReadSessionResponse(
         session_id=session.session_id,
         session_status=status,

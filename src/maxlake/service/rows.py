@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -39,11 +40,16 @@ def read(
     project: Project, target: TableTarget, address: ReadAddress, request: ReadRowsRequest, principal: str
 ) -> RowStream:
     """Read rows of a session, addressed by split, by offset or not at all (drift.md B.2 to B.4)."""
+    session = open_session(project, target, address.session_id, principal)
+    return rows_of(project.lake.data, session, address, request)
+
+
+def rows_of(data: Path, session: ReadSession, address: ReadAddress, request: ReadRowsRequest) -> RowStream:
+    """Read rows of a session whose files lie in ``data``."""
     if request.data_format != DataFormat():
         raise invalid_argument("the only DataFormat is Arrow V5")
     if request.max_batch_rows < 1:
         raise invalid_argument(f"MaxBatchRows must be positive, not {request.max_batch_rows}")
-    session = open_session(project, target, address.session_id, principal)
     projection = Projection(
         _ordered(session.columns, request.data_columns, table_order=request.data_columns_unordered),
         _units(session.arrow_options),
@@ -51,7 +57,7 @@ def read(
     batch_limits = BatchLimits(min(request.max_batch_rows, limits.MAX_BATCH_ROWS), request.max_batch_raw_size)
     slices, window = _addressed(session, address, request.skip_row_num)
     selection = session.predicate.selection() if session.predicate else None
-    batches = scan(project.lake.data, slices, projection, batch_limits, selection, window)
+    batches = scan(data, slices, projection, batch_limits, selection, window)
     return RowStream(projection.schema, batches)
 
 

@@ -125,5 +125,6 @@ class Service:
         """Release every database."""
         with self._lock:
             for project in self._projects.values():
+                project.queries.close()
                 project.lake.close()
             self._projects.clear()

@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from sqlalchemy import Connection
 
-from maxlake.lake import commits, definitions, evolution, partitions, tables
+from maxlake.lake import commits, definitions, evolution, partitions
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
-from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
 from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql import model
-from maxlake.protocol.sql.statements import parse_statement
-from maxlake.protocol.targets import DEFAULT_SCHEMA
-from maxlake.service.project import Project
+from maxlake.service.sql_session import Session
 
 
-def run(
-    connection: Connection, project: Project, query: str, settings: Mapping[str, str], principal: str
-) -> None:
-    """Run one statement in the caller's transaction.
-
-    Raises ``ODPS-0130161`` for what cannot be parsed, and the catalog's own errors.
-    """
-    statement = parse_statement(query)
-    default_schema = settings.get("odps.default.schema") or DEFAULT_SCHEMA
-    _Runner(connection, project, default_schema, principal).run(statement)
+def run(connection: Connection, session: Session, statement: model.Definition) -> None:
+    """Run one statement in the caller's transaction. Raises the catalog's errors."""
+    _Runner(connection, session).run(statement)
 
 
 class _Runner:
     """One statement in one transaction."""
 
-    def __init__(self, connection: Connection, project: Project, default_schema: str, owner: str) -> None:
+    def __init__(self, connection: Connection, session: Session) -> None:
         self._connection = connection
-        self._project = project
-        self._default_schema = default_schema
-        self._owner = owner
+        self._session = session
 
-    def run(self, statement: model.Statement) -> None:
+    def run(self, statement: model.Definition) -> None:
         match statement:
             case model.CreateTable():
                 self._create_table(statement)
+            case model.CreateTableLike():
+                self._create_table_like(statement)
+            case model.TruncateTable():
+                self._truncate(statement, self._get(statement.table))
             case model.DropTable():
                 self._drop_table(statement)
             case model.CreateSchema():
@@ -86,25 +79,18 @@ class _Runner:
             if error.code is not tolerated:
                 raise
 
-    def _schema(self, name: model.TableName) -> str:
-        if name.project and name.project.lower() != self._project.name:
-            raise invalid_argument(
-                f"the statement names project {name.project!r}, but runs in {self._project.name!r}"
-            )
-        return name.schema or self._default_schema
-
     def _find(self, name: model.TableName) -> Table | None:
-        return tables.find(self._connection, self._schema(name), name.name)
+        return self._session.find(self._connection, name)
 
     def _get(self, name: model.TableName) -> Table:
-        return tables.get(self._connection, self._schema(name), name.name)
+        return self._session.get(self._connection, name)
 
     def _create_table(self, statement: model.CreateTable) -> None:
         if statement.if_not_exists and self._find(statement.table):
             return
         definitions.create_table(
             self._connection,
-            self._schema(statement.table),
+            self._session.schema_of(statement.table),
             statement.table.name,
             TableSchema(_columns(statement.columns), _columns(statement.partition_columns)),
             TableOptions(
@@ -116,8 +102,39 @@ class _Runner:
                 sorted_by=tuple(key.name for key in statement.sorted_by),
                 buckets=statement.buckets,
             ),
-            self._owner,
+            self._session.principal,
         )
+
+    def _create_table_like(self, statement: model.CreateTableLike) -> None:
+        if statement.if_not_exists and self._find(statement.table):
+            return
+        like = self._get(statement.like)
+        definitions.create_table(
+            self._connection,
+            self._session.schema_of(statement.table),
+            statement.table.name,
+            like.columns,
+            msgspec.structs.replace(like.options, lifecycle=statement.lifecycle),
+            self._session.principal,
+        )
+
+    def _truncate(self, statement: model.TruncateTable, table: Table) -> None:
+        """Replace the rows by none; partitions stay."""
+        if statement.specs:
+            keys = self._keys(table, statement.specs)
+            self._check_exist(table, keys)
+        elif table.partition_keys:
+            living = partitions.list_partitions(self._connection, table)
+            keys = [tuple(partition.values.values()) for partition in living]
+        else:
+            keys = [()]
+        commits.commit(self._connection, table, [], replaced=keys)
+
+    def _check_exist(self, table: Table, keys: Sequence[PartitionKey]) -> None:
+        if not all(partitions.exists(self._connection, table, key) for key in keys):
+            raise NotFoundError(
+                ErrorCode.NO_SUCH_PARTITION, "the partition does not exist", where=table.full_name
+            )
 
     def _drop_table(self, statement: model.DropTable) -> None:
         table = self._find(statement.table)
@@ -148,11 +165,9 @@ class _Runner:
 
     def _drop_partitions(self, statement: model.DropPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)
+        if not statement.if_exists:
+            self._check_exist(table, keys)
         known = [key for key in keys if partitions.exists(self._connection, table, key)]
-        if len(known) < len(keys) and not statement.if_exists:
-            raise NotFoundError(
-                ErrorCode.NO_SUCH_PARTITION, "the partition does not exist", where=table.full_name
-            )
         if known:
             commits.drop_partitions(self._connection, table, known)
 

@@ -125,11 +125,18 @@ flush = Table(
 )
 Index("maxlake_flush_time", flush.c.committed_at)
 
+#: One row a SQL instance. ``lease_until`` is how long the server that runs it is known to be alive, and
+#: ``ended_at`` NULL as long as it has not ended.
 instance = Table(
     "maxlake_instance",
     metadata,
     Column("instance_id", String, primary_key=True),
     Column("uuid", String, unique=True),
-    Column("ended_at", Instant, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("lease_until", Instant),
+    Column("ended_at", Instant),
     Column("content", LargeBinary, nullable=False),
 )
+Index("maxlake_instance_start", instance.c.started_at)

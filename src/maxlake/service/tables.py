@@ -8,10 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from maxlake.lake import partitions, tables
+from maxlake.lake import definitions, partitions, tables
 from maxlake.lake.partitions import Partition
 from maxlake.protocol.columns import TableSchema
 from maxlake.protocol.errors import ErrorCode, NotFoundError
+from maxlake.protocol.names import check_name
 from maxlake.protocol.partitions import PartitionSpec, resolve
 from maxlake.service.project import Project
 
@@ -111,6 +112,18 @@ def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec)
             ErrorCode.NO_SUCH_PARTITION, f"partition {spec} does not exist", where=table.full_name
         )
     return found[0]
+
+
+def create_schema(project: Project, name: str) -> None:
+    """Create a schema; raises ``ObjectAlreadyExists``."""
+    with project.lake.database.write() as connection:
+        definitions.create_schema(connection, check_name(name, "schema"))
+
+
+def drop_schema(project: Project, name: str) -> None:
+    """Drop a schema; raises ``NoSuchSchema``, and an error for one that has tables."""
+    with project.lake.database.write() as connection:
+        definitions.drop_schema(connection, name)
 
 
 def list_schemas(project: Project) -> list[str]:

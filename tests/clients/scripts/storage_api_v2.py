@@ -2,10 +2,12 @@
 
 import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours
+import sql  # noqa: F401 - registers its behaviours
 import v2_access  # noqa: F401 - registers its behaviours
 import v2_blobs  # noqa: F401 - registers its behaviours
 import v2_exactly_once  # noqa: F401 - registers its behaviours
 import v2_forms  # noqa: F401 - registers its behaviours
+import v2_instances  # noqa: F401 - registers its behaviours
 import v2_large_blobs  # noqa: F401 - registers its behaviours
 import v2_reading  # noqa: F401 - registers its behaviours
 import v2_upserts  # noqa: F401 - registers its behaviours

@@ -37,7 +37,7 @@ def test_types_are_kept_as_written(text: str):
         "alter table t touch",
         "create table t (a int) foo",
         "drop package p",
-        "select 1",
+        "explain select 1",
     ],
 )
 def test_what_would_be_a_command_is_an_error(text: str):

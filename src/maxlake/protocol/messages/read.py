@@ -104,10 +104,18 @@ class ReadSessionResponse(Message, frozen=True, kw_only=True):
     incremental_read_options: IncrementalRange = IncrementalRange()
 
 
+class InstanceSessionResponse(ReadSessionResponse, frozen=True, kw_only=True):
+    """A session on an instance's rows: what MaxStorage, Java and C++ look for besides (wire.md §12)."""
+
+    download_id: str = msgspec.field(name="DownloadID")
+    status: SessionStatus
+    quota_name: str = ""
+
+
 class ReadAddress(Message, frozen=True, kw_only=True):
     """Which rows of a session a TableRead wants (wire.md §5). ``None`` = not given."""
 
-    session_id: str
+    session_id: str = ""
     index: Annotated[int, Meta(ge=0)] | None = None
     offset: Annotated[int, Meta(ge=0)] | None = None
     count: Annotated[int, Meta(ge=0)] | None = None
@@ -122,6 +130,12 @@ class ReadRowsRequest(Message, frozen=True, kw_only=True):
     data_format: DataFormat = DataFormat()
     data_columns: Names = ()
     data_columns_unordered: bool = False
+
+
+class ReadInstanceRequest(ReadRowsRequest, frozen=True, kw_only=True):
+    """Body of InstanceRead: MaxStorage, Java and C++ say ``Columns`` (wire.md §12)."""
+
+    columns: Names = ()
 
 
 class PreviewRequest(Message, frozen=True, kw_only=True):

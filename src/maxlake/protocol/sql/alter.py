@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.sql import dialect as odps
 from maxlake.protocol.sql.model import (
     AddColumns,
@@ -20,12 +19,17 @@ from maxlake.protocol.sql.model import (
     SetLifecycle,
     TableName,
 )
-from maxlake.protocol.sql.parts import read_column, read_columns, read_names, read_table_name, refuse_repeated
+from maxlake.protocol.sql.parts import (
+    read_column,
+    read_columns,
+    read_names,
+    read_partition_spec,
+    read_table_name,
+    refuse_repeated,
+)
 from maxlake.protocol.sql.tree import (
     children,
-    placed,
     read,
-    read_constant,
     read_name,
     read_positive,
     read_text,
@@ -48,13 +52,13 @@ def read_alter_table(tree: exp.Alter) -> AlterTable:
 
 
 def _add_partitions(table: TableName, added: Sequence[exp.AddPartition]) -> AddPartitions:
-    specs = tuple(_partition_spec(action.this) for action in added)
+    specs = tuple(read_partition_spec(action.this) for action in added)
     return AddPartitions(table, specs, bool(added[0].args.get("exists")))
 
 
 def _drop_partitions(table: TableName, action: object) -> DropPartitions:
     dropped = read(action, exp.DropPartition, "expressions", "exists")
-    specs = tuple(map(_partition_spec, children(dropped)))
+    specs = tuple(map(read_partition_spec, children(dropped)))
     return DropPartitions(table, specs, bool(dropped.args.get("exists")))
 
 
@@ -126,19 +130,6 @@ def _set(table: TableName, action: object) -> SetLifecycle | SetComment:
             return SetComment(table, read_text(clause.this))
         case _:
             return refuse(action, "Only SET LIFECYCLE and SET COMMENT are supported, one at a time")
-
-
-def _partition_spec(node: object) -> PartitionSpec:
-    partition = read(node, exp.Partition, "expressions")
-    pairs: list[tuple[str, str]] = []
-    for item in children(partition):
-        equation = read(item, exp.EQ, "this", "expression")
-        value = read_constant(equation.expression)
-        if value is None:
-            refuse(partition, "A partition value cannot be NULL")
-        pairs.append((read_name(equation.this, "partition column"), value))
-    with placed(partition):
-        return PartitionSpec(tuple(pairs))
 
 
 _CHANGES: dict[type, Callable[[TableName, object], AlterTable]] = {

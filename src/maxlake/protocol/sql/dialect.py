@@ -7,13 +7,14 @@ this one raises ParseError: nothing it returns is half understood.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NoReturn, TypeVar
+from typing import ClassVar, TypeVar
 
 from sqlglot import exp
 from sqlglot.dialects.hive import Hive
 from sqlglot.expressions.core import Expression
-from sqlglot.parsers.hive import HiveParser
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import TokenType
+
+from maxlake.protocol.sql.query_parser import QueryParser
 
 Item = TypeVar("Item")
 
@@ -48,12 +49,42 @@ class ChangeColumn(Expression):
     }
 
 
-_OPENING = (TokenType.LT, TokenType.L_PAREN)
-_CLOSING = (TokenType.GT, TokenType.R_PAREN)
+class Truncate(Expression):
+    """``TRUNCATE TABLE this [PARTITION (...), ...]``."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": False}
 
 
-class OdpsParser(HiveParser):
-    """Hive's parser with LIFECYCLE, several partitions in ADD, and types kept as text."""
+class DescribeTable(Expression):
+    """``DESC [EXTENDED] this [PARTITION (...)]``."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "partition": False, "extended": False}
+
+
+class Show(Expression):
+    """``SHOW TABLES|SCHEMAS|PARTITIONS|CREATE TABLE ...``; ``what`` is the first of these words."""
+
+    arg_types: ClassVar[dict[str, bool]] = {
+        "what": True,
+        "this": False,
+        "partition": False,
+        "db": False,
+        "pattern": False,
+    }
+
+
+class Setting(Expression):
+    """``SET this=expression``."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True}
+
+
+#: The types of literals: ``date'2020-01-01'``.
+_LITERALS = (TokenType.DATE, TokenType.DATETIME, TokenType.TIMESTAMP, TokenType.TIMESTAMPNTZ)
+
+
+class OdpsParser(QueryParser):
+    """The parser of queries with DDL: LIFECYCLE, several partitions in ADD, and types kept as text."""
 
     # Only these: a clause that is not among them must not be taken for a property.
     PROPERTY_PARSERS: ClassVar = {
@@ -72,28 +103,29 @@ class OdpsParser(HiveParser):
         "SET": lambda self: self._parse_alter_table_set(),
     }
 
-    def _parse_as_command(self, start: Token) -> NoReturn:
-        self.fail("Statement or clause not supported", self._curr or start)
-
-    def fail(self, message: str, token: Token) -> NoReturn:
-        """Raise ParseError at ``token``."""
-        self.raise_error(message, token)
-        raise AssertionError("raise_error returned: the parser must run with ErrorLevel.IMMEDIATE")
-
-    def _expect(self, *words: str) -> None:
-        if not self._match_text_seq(*words):
-            self.raise_error(f"Expecting {' '.join(words)}")
+    STATEMENTS: ClassVar = {
+        TokenType.CREATE: lambda self: self._parse_create(),
+        TokenType.DROP: lambda self: self._parse_drop(),
+        TokenType.ALTER: lambda self: self._parse_alter(),
+        TokenType.INSERT: lambda self: self._parse_insert_into(),
+        TokenType.UPDATE: lambda self: self._parse_update(),
+        TokenType.DELETE: lambda self: self._parse_delete(),
+        TokenType.MERGE: lambda self: self._parse_merge(),
+        TokenType.TRUNCATE: lambda self: self._parse_truncate(),
+        TokenType.DESCRIBE: lambda self: self._parse_describe_table(),
+        TokenType.DESC: lambda self: self._parse_describe_table(),
+        TokenType.SHOW: lambda self: self._parse_shown(),
+        TokenType.SET: lambda self: self._parse_setting(),
+    }
 
     def _parse_statement(self) -> exp.Expr | None:
         if not self._curr:
             return None
-        if self._match(TokenType.CREATE):
-            return self._parse_create()
-        if self._match(TokenType.DROP):
-            return self._parse_drop()
-        if self._match(TokenType.ALTER):
-            return self._parse_alter()
-        return self.fail("Only CREATE, DROP and ALTER of tables and schemas are supported", self._curr)
+        parse = self.STATEMENTS.get(self._curr.token_type)
+        if parse is None:
+            return self._parse_whole_query()
+        self._advance()
+        return parse(self)
 
     def _parse_create(self) -> exp.Create:
         """Read CREATE TABLE and CREATE SCHEMA; sqlglot's own parser skips words without a trace."""
@@ -101,9 +133,17 @@ class OdpsParser(HiveParser):
         exists = self._parse_exists(not_=True)
         name = self._parse_table_parts(schema=True, is_db_reference=kind == "SCHEMA")
         this = self._parse_schema(this=name) if kind == "TABLE" else name
+        like = (
+            self._parse_table_parts(schema=True) if kind == "TABLE" and self._match(TokenType.LIKE) else None
+        )
         properties = self._parse_properties()
+        query = self._parse_whole_query() if kind == "TABLE" and self._match(TokenType.ALIAS) else None
         self._expect_end()
-        return self.expression(exp.Create(this=this, kind=kind, exists=exists, properties=properties))
+        return self.expression(
+            exp.Create(
+                this=this, kind=kind, exists=exists, properties=properties, expression=query, clone=like
+            )
+        )
 
     def _parse_drop(self, exists: bool = False, kind: str | None = None) -> exp.Drop:
         """Read DROP TABLE and DROP SCHEMA, of one name."""
@@ -112,6 +152,54 @@ class OdpsParser(HiveParser):
         name = self._parse_table_parts(schema=True, is_db_reference=kind == "SCHEMA")
         self._expect_end()
         return self.expression(exp.Drop(tables=[name], kind=kind, exists=exists))
+
+    def _parse_truncate(self) -> Truncate:
+        self._match(TokenType.TABLE)
+        table = self._parse_table_parts(schema=True)
+        partitions: list[exp.Expr] = []
+        while partition := self._parse_partition():
+            partitions.append(partition)
+            self._match(TokenType.COMMA)
+        return self.expression(Truncate(this=table, expressions=partitions))
+
+    def _parse_describe_table(self) -> DescribeTable:
+        extended = self._match_text_seq("EXTENDED")
+        table = self._parse_table_parts(schema=True)
+        return self.expression(
+            DescribeTable(this=table, partition=self._parse_partition(), extended=extended)
+        )
+
+    def _parse_shown(self) -> Show:
+        for words in (("TABLES",), ("SCHEMAS",), ("PARTITIONS",), ("CREATE", "TABLE")):
+            if self._match_text_seq(*words):
+                break
+        else:
+            self.fail("Expecting TABLES, SCHEMAS, PARTITIONS or CREATE TABLE", self._curr or self._prev)
+        table = partition = schema = pattern = None
+        if words[0] in ("PARTITIONS", "CREATE"):
+            table = self._parse_table_parts(schema=True)
+            partition = self._parse_partition() if words[0] == "PARTITIONS" else None
+        elif words[0] == "TABLES":
+            if self._match(TokenType.IN):
+                schema = self._parse_name_part()
+            if self._match(TokenType.LIKE):
+                pattern = self._parse_string() or self.fail("Expecting a pattern", self._curr or self._prev)
+        return self.expression(
+            Show(what=words[0].lower(), this=table, partition=partition, db=schema, pattern=pattern)
+        )
+
+    def _parse_setting(self) -> Setting:
+        """Read ``SET name=value``, the value being what stands before the semicolon."""
+        start = self._curr
+        if not start:
+            self.fail("Expecting a setting", self._prev)
+        while self._curr:
+            self._advance()
+        name, equals, value = self._find_sql(start, self._prev).partition("=")
+        if not equals:
+            self.fail("Expecting name=value", start)
+        name, value = (exp.Literal.string(text.strip()) for text in (name, value))
+        return self.expression(Setting(this=name, expression=value))
 
     def _parse_kind(self) -> str:
         if not self._match_set((TokenType.TABLE, TokenType.SCHEMA)):
@@ -193,28 +281,22 @@ class OdpsParser(HiveParser):
         allow_identifiers: bool = True,
         with_collation: bool = False,
     ) -> exp.Expr | None:
-        """Keep a column's type as written: sqlglot's types cannot tell all of ODPS's apart."""
+        """Keep a column's type as written: sqlglot's types cannot tell all of ODPS's apart.
+
+        Where a value may stand, only the type of a literal is one: ``array(1)[0]`` is a call.
+        """
+        if check_func and not (self._curr and self._curr.token_type in _LITERALS and self._string_follows()):
+            return None
         if not schema:
             return super()._parse_types(
                 check_func=check_func, allow_identifiers=allow_identifiers, with_collation=with_collation
             )
-        start = self._curr
-        if not start or start.token_type in (TokenType.STRING, TokenType.NUMBER, *_OPENING, *_CLOSING):
+        if not self._curr or self._curr.token_type is TokenType.STRING or not self._curr.text[0].isalpha():
             return None
-        self._advance()
-        if self._curr and self._curr.token_type in _OPENING:
-            self._skip_brackets()
-        text = self._find_sql(start, self._prev)
-        return self.expression(exp.DataType(this=exp.DType.USERDEFINED, kind=text))
+        return self._parse_written_type()
 
-    def _skip_brackets(self) -> None:
-        depth = 0
-        while self._curr:
-            depth += (self._curr.token_type in _OPENING) - (self._curr.token_type in _CLOSING)
-            self._advance()
-            if depth == 0:
-                return
-        self.raise_error("Expecting the end of the type")
+    def _string_follows(self) -> bool:
+        return bool(self._next) and self._next.token_type is TokenType.STRING
 
     def _parse_clustered_by(self) -> exp.ClusteredByProperty:
         self._expect("BY")
@@ -291,6 +373,11 @@ class OdpsParser(HiveParser):
 
 
 class Odps(Hive):
-    """MaxCompute SQL, as far as its DDL goes."""
+    """MaxCompute SQL."""
+
+    class Tokenizer(Hive.Tokenizer):
+        """Hive's, where SHOW does not swallow the rest of the statement."""
+
+        COMMANDS: ClassVar = Hive.Tokenizer.COMMANDS - {TokenType.SHOW}
 
     Parser = OdpsParser

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sqlglot import exp
+
 from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.types.model import OdpsType
 
@@ -16,6 +18,28 @@ class TableName:
     project: str | None
     schema: str | None
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableScan:
+    """A table where a query reads it. ``scan`` is its name in the DuckDB text.
+
+    ``conditions`` are predicates in ODPS SQL that all rows it contributes fulfil, as far as that is plain:
+    files without such rows need not be read.
+    """
+
+    scan: str
+    table: TableName
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that was understood. ``tree`` is its DuckDB form, ``text`` that written out."""
+
+    scans: tuple[TableScan, ...]
+    tree: exp.Expr = field(repr=False, compare=False)
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +181,97 @@ class DropSchema:
     if_exists: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CreateTableLike:
+    """``CREATE TABLE ... LIKE``: the columns and clauses of another table, none of its rows."""
+
+    table: TableName
+    like: TableName
+    if_not_exists: bool = False
+    lifecycle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTableAs:
+    """``CREATE TABLE ... AS``: the columns and rows of a query."""
+
+    table: TableName
+    query: Query
+    if_not_exists: bool = False
+    comment: str | None = None
+    lifecycle: int | None = None
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """``INSERT INTO`` and ``INSERT OVERWRITE``.
+
+    ``partition`` has the values of static keys; those of ``dynamic`` keys are the last columns of the query,
+    in order. ``columns`` are the other columns of the query, empty for all of the table's.
+    """
+
+    table: TableName
+    query: Query
+    overwrite: bool = False
+    partition: PartitionSpec = field(default_factory=PartitionSpec)
+    dynamic: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """``UPDATE``, ``DELETE`` or ``MERGE``; what it means depends on the table's columns (see ``changes``)."""
+
+    table: TableName
+    tree: exp.Expr = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateTable:
+    """``TRUNCATE TABLE``, of the whole table or of some of its partitions."""
+
+    table: TableName
+    specs: tuple[PartitionSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeTable:
+    """``DESC`` of a table, or of one of its partitions."""
+
+    table: TableName
+    partition: PartitionSpec | None = None
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTables:
+    """``SHOW TABLES``; ``pattern`` has ``*`` for any text."""
+
+    schema: str | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSchemas:
+    """``SHOW SCHEMAS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPartitions:
+    """``SHOW PARTITIONS``, all or those a partial spec matches."""
+
+    table: TableName
+    partition: PartitionSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCreateTable:
+    """``SHOW CREATE TABLE``."""
+
+    table: TableName
+
+
 AlterTable = (
     AddPartitions
     | DropPartitions
@@ -167,4 +282,12 @@ AlterTable = (
     | SetLifecycle
     | SetComment
 )
-Statement = CreateTable | DropTable | AlterTable | CreateSchema | DropSchema
+#: Statements that read or write rows, which may take long.
+RowStatement = Query | Insert | CreateTableAs | Change
+#: Statements that ask about tables; their answer is a text.
+Question = DescribeTable | ShowTables | ShowSchemas | ShowPartitions | ShowCreateTable
+#: Statements that change definitions, or drop rows, at once.
+Definition = (
+    CreateTable | CreateTableLike | DropTable | AlterTable | CreateSchema | DropSchema | TruncateTable
+)
+Statement = Definition | Question | RowStatement

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.sql.model import ColumnDefinition, TableName
 from maxlake.protocol.sql.tree import children, placed, read, read_constant, read_name, read_text, refuse
 from maxlake.protocol.types.text import parse_type
@@ -35,6 +36,20 @@ def refuse_repeated(node: exp.Expr, names: Sequence[str]) -> None:
     for name in folded:
         if folded.count(name) > 1:
             refuse(node, f"Column {name} is named twice")
+
+
+def read_partition_spec(node: object) -> PartitionSpec:
+    """Return the spec that ``PARTITION (a='x', ...)`` names."""
+    partition = read(node, exp.Partition, "expressions")
+    pairs: list[tuple[str, str]] = []
+    for item in children(partition):
+        equation = read(item, exp.EQ, "this", "expression")
+        value = read_constant(equation.expression)
+        if value is None:
+            refuse(partition, "A partition value cannot be NULL")
+        pairs.append((read_name(equation.this, "partition column"), value))
+    with placed(partition):
+        return PartitionSpec(tuple(pairs))
 
 
 def read_columns(nodes: list[object]) -> tuple[ColumnDefinition, ...]:

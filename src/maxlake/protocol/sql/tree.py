@@ -23,10 +23,10 @@ def parse_error(message: str, line: int = 1, column: int = 1) -> BadRequestError
 
 
 def refuse(node: object, message: str) -> NoReturn:
-    """Raise the parse error at the first name inside ``node``."""
+    """Raise the parse error at the first name or call inside ``node``."""
     if isinstance(node, exp.Expr):
-        for identifier in node.find_all(exp.Identifier, bfs=False):
-            place = identifier.meta
+        for inside in node.walk(bfs=False):
+            place = inside.meta
             if "line" in place:
                 raise parse_error(
                     message, place["line"], max(1, place["col"] - place["end"] + place["start"])

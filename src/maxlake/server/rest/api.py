@@ -11,7 +11,7 @@ from maxlake.protocol import limits
 from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.parameters import checked_identifier
-from maxlake.server.rest import instances, projects, tables
+from maxlake.server.rest import instances, projects, schemas, tables
 from maxlake.server.rest.call import RestCall
 from maxlake.server.workers import Workers
 
@@ -23,12 +23,18 @@ Handler = Callable[[RestCall], Reply]
 _HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/logview/host"): projects.logview_host,
     ("GET", "/tenants"): projects.tenant,
+    ("GET", "/projects"): projects.list_all,
     ("GET", "/projects/{project}"): projects.show,
     ("GET", "/projects/{project}/tunnel"): projects.tunnel,
     ("PUT", "/projects/{project}/logs"): projects.take_logs,
     ("POST", "/projects/{project}/authorization"): projects.bearer_token,
     ("GET", "/projects/{project}/tables"): tables.list_all,
     ("GET", "/projects/{project}/tables/{table}"): tables.show,
+    ("GET", "/projects/{project}/schemas"): schemas.list_all,
+    ("POST", "/projects/{project}/schemas"): schemas.create,
+    ("GET", "/projects/{project}/schemas/{schema}"): schemas.show,
+    ("DELETE", "/projects/{project}/schemas/{schema}"): schemas.delete,
+    ("GET", "/projects/{project}/instances"): instances.list_all,
     ("POST", "/projects/{project}/instances"): instances.create,
     ("GET", "/projects/{project}/instances/{instance}"): instances.show,
     ("PUT", "/projects/{project}/instances/{instance}"): instances.stop,

@@ -20,6 +20,19 @@ def tenant(_: RestCall) -> Reply:
     return Reply(msgspec.json.encode(members), "application/json")
 
 
+def list_all(call: RestCall) -> Reply:
+    """``GET projects``: all of them, in one page."""
+    wanted = (call.parameters.text("name") or "").lower()
+    names = [name for name in call.service.project_names() if name.startswith(wanted)]
+    entries = [
+        element("Project", None, element("Name", name), element("State", "AVAILABLE"))
+        for name in names
+        if name > (call.parameters.text("marker") or "")
+    ]
+    head = element("Marker", ""), element("MaxItems", str(len(entries)))
+    return xml_reply(element("Projects", None, *head, *entries))
+
+
 def show(call: RestCall) -> Reply:
     """``GET projects/P``; PyODPS needs the three headers (rest.md §5)."""
     project = call.project
