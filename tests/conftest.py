@@ -102,7 +102,7 @@ def postgresql(tool: Callable[[str], Path]) -> Iterator[Postgresql]:
         yield server
 
 
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+DATABASES = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])]
 
 
 @pytest.fixture(scope="session", params=DATABASES)

@@ -132,6 +132,8 @@ def test_a_run_that_is_killed_loses_nothing(
     assert not [name for name in on_disk(project) if name.startswith(TEMPORARY_PREFIX)]
     assert on_disk(project) == in_catalog(project)
     assert scene.ids() == ids
-    assert read_sessions.get(project, scene.target, session.session_id, refresh=True, principal=ME)
+    assert read_sessions.get(
+        project, scene.target, session.session_id, refresh_until=project.new_expiry(), principal=ME
+    )
     assert sorted(duckdb_reader.rows(catalog, "default", "t").column("id").to_pylist()) == sorted(ids)
     service.close()

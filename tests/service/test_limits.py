@@ -222,7 +222,9 @@ def test_plans_are_encoded_and_decoded_outside_transactions(
     monkeypatch.setattr(msgspec.msgpack, "encode", encoding)
     monkeypatch.setattr(msgspec.msgpack, "decode", decoding)
     session = create(made).session_id
-    again = read_sessions.get(made.project, made.target, session, refresh=True, principal=ME)
+    again = read_sessions.get(
+        made.project, made.target, session, refresh_until=made.project.new_expiry(), principal=ME
+    )
     assert again.session_id == session
     assert done == [("encoded", 0), ("decoded", 0)]
 
@@ -322,7 +324,7 @@ def test_decoded_plans_weigh_their_predicates(project: Project):
     for text in ("id > 0", f"id > 0 or id in ({', '.join(map(str, range(9_000_000, 9_003_000)))})"):
         before = project.plans.held
         session = create(made, filter_predicate=text).session_id
-        read_sessions.get(project, made.target, session, refresh=False, principal=ME)
+        read_sessions.get(project, made.target, session, principal=ME)
         weights.append(project.plans.held - before)
     assert 0 < weights[0] < 20
     assert weights[1] > 80

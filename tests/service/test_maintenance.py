@@ -60,7 +60,9 @@ def read(scene: Scene, session: str) -> list[int]:
 
 
 def refresh(scene: Scene, session: str) -> None:
-    read_sessions.get(scene.project, scene.target, session, refresh=True, principal=ME)
+    read_sessions.get(
+        scene.project, scene.target, session, refresh_until=scene.project.new_expiry(), principal=ME
+    )
 
 
 def test_small_files_become_one_and_go(project: Project) -> None:
