@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -38,6 +38,11 @@ def reads(variant: str = "") -> list[tuple[str, str]]:
     """What every client reads: all behaviours of the modules `reads_*`, for one variant of a client."""
     scripts = sorted(path.name for path in SCRIPTS.glob("reads_*.py"))
     return [(name, variant) for name, _ in behaviours(*scripts)]
+
+
+def left_to_test_all(found: list[tuple[str, str]]) -> list[Any]:
+    """Mark behaviours that much the same others stand for in `make test`."""
+    return [pytest.param(each, marks=pytest.mark.slow) for each in found]
 
 
 def label(behaviour: tuple[str, str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.real_client import RealClient, behaviours, label, reads
+from tests.clients.real_client import RealClient, behaviours, label, left_to_test_all, reads
 
 pytestmark = pytest.mark.client
 
@@ -18,13 +18,17 @@ SCRIPTS = (
     "ms_reading.py",
     "ms_instances.py",
     "rest.py",
-    "sql.py",
 )
+ALL = [*behaviours(*SCRIPTS), *reads("2"), *reads("3")]
 
 
 @pytest.mark.parametrize(
     "behaviour",
-    [*behaviours(*SCRIPTS), *reads("2"), *reads("3")],
+    [
+        *[each for each in ALL if each[1] != "2"],
+        *left_to_test_all([each for each in ALL if each[1] == "2"]),
+        *left_to_test_all(behaviours("sql.py")),
+    ],
     ids=label,
 )
 def test_pyodps_0_13_2(real_client: Callable[[str, str], RealClient], behaviour: tuple[str, str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.real_client import RealClient, behaviours, label, reads
+from tests.clients.real_client import RealClient, behaviours, label, left_to_test_all, reads
 
 pytestmark = pytest.mark.client
 
@@ -22,8 +22,9 @@ pytestmark = pytest.mark.client
             "v2_blobs.py",
             "rest.py",
         ),
-        *behaviours("v2_instances.py", "sql.py"),
+        *behaviours("v2_instances.py"),
         *reads(),
+        *left_to_test_all(behaviours("sql.py")),
     ],
     ids=label,
 )

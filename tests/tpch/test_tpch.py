@@ -19,9 +19,10 @@ from maxlake.testing import local_server
 from odps import ODPS
 from tests.tpch.queries import QUERIES
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
-#: The scale of the benchmark, and one for every day.
-SCALES = [pytest.param("0.1", marks=pytest.mark.slow), "0.01"]
+SCALE = "0.1"
 UNITS = {"dd": "day", "mm": "month", "yyyy": "year"}
 
 
@@ -44,11 +45,11 @@ class Loaded:
         return found
 
 
-@pytest.fixture(scope="module", params=SCALES)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     data = tmp_path_factory.mktemp("tpch")
     generator = Path(sys.executable).with_name("tpchgen-cli")
-    arguments = ["parquet", "--scale-factor", request.param, "--output-dir", str(data)]
+    arguments = ["parquet", "--scale-factor", SCALE, "--output-dir", str(data)]
     subprocess.run([generator, *arguments], check=True, capture_output=True)
     with local_server() as server, duckdb.connect() as database:
         odps = server.odps()

@@ -37,12 +37,12 @@ def instance_rows(context):
 @behaviour()
 def instance_rows_by_offset_and_in_parallel(context):
     client = opened(context, "select explode(sequence(1, 10)) as n, 'x' as t")
-    by_offset = SplitOptions(v2_client.ROW_OFFSET)
+    by_offset = SplitOptions(split_mode=v2_client.ROW_OFFSET)
     session = client.create_read_session(split_options=by_offset, required_data_columns=["n"])
     rows = drained(client, session.session_id, row_offset=3, row_count=4)
     same(rows, [{"n": 4}, {"n": 5}, {"n": 6}, {"n": 7}])
     same(drained(client, session.session_id, row_offset=99, row_count=4), [])
-    parallel = SplitOptions(v2_client.PARALLELISM, 3)
+    parallel = SplitOptions(split_mode=v2_client.PARALLELISM, split_number=3)
     session = client.create_read_session(split_options=parallel)
     same(session.splits_count, 3)
     parts = [drained(client, session.session_id, split_index=split) for split in range(3)]
