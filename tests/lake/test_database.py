@@ -25,7 +25,7 @@ from maxlake.lake.turns import Turns
 from maxlake.protocol.columns import Column as DataColumn
 from maxlake.protocol.columns import TableSchema
 from maxlake.protocol.enums import WriteSessionState
-from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode
+from maxlake.protocol.errors import BusyError, ConflictError, ErrorCode, InternalError
 from maxlake.protocol.messages.read import PreviewRequest
 from maxlake.protocol.messages.write import (
     CommitRequest,
@@ -228,7 +228,7 @@ def test_every_commit_is_synced(database: Database) -> None:
 
 
 def test_a_broken_disk_is_not_called_busy(tmp_path: Path) -> None:
-    with pytest.raises(OperationalError, match="unable to open"):
+    with pytest.raises(InternalError, match="unable to open"):
         Database.sqlite(tmp_path / "missing" / "lake.sqlite").create_tables()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from maxlake.lake import durable
+from maxlake.protocol.errors import InternalError
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_directory_is_durable_in_its_parents_whoever_made_it(tmp_path: Path, s
 
 
 def test_what_is_not_renamed_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InternalError):
         durable.publish([tmp_path / "part.parquet"], within=tmp_path)
     assert not list(tmp_path.iterdir())
 

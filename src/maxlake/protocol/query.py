@@ -32,7 +32,7 @@ SERVED_PARAMETERS = frozenset(
         *("Mode", "ColumnIndex", "PartitionValues"),
         *("TableId", "SchemaVersion", "BlockNumber", "AttemptNumber", "enableQuotaToken"),
         *("curr_project", "curr_schema", "name", "marker", "maxitems", "data", "extended"),
-        *("partition", "partitions", "source", "result", "taskstatus"),
+        *("partition", "partitions", "source", "result", "taskstatus", "status", "daterange"),
     }
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
