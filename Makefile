@@ -19,8 +19,8 @@ CLIENT_RELEASES := 0.13.0 0.13.2
 
 help:
 	@echo 'make demo       load a real data set through a real server and read it back'
-	@echo 'make test       lint, types, tests: about eight minutes on two cores'
-	@echo 'make test-all   the same, then everything slow'
+	@echo 'make test       lint, types, tests: about eleven minutes on two cores'
+	@echo 'make test-all   the same, then everything slow, PostgreSQL, and the long suites'
 	@echo 'make env        only the environment: .venv, with maxlake installed from its wheel'
 	@echo 'make lock       write requirements/*.txt again (UPGRADE=--upgrade takes newer releases)'
 	@echo 'make changelog  turn news/ into CHANGELOG.md (VERSION=x.y.z)'

@@ -275,7 +275,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, phases=PHASES)
+@settings(max_examples=8, phases=PHASES)
 @given(steps=STEPS)
 def test_any_uploads_merges_and_replacements(
     steps: list[object], duckdb_reader: DuckdbReader, database: Postgresql | None
