@@ -12,7 +12,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.uv/
 BIN := .venv/bin
 WHEEL_INPUTS := pyproject.toml README.md LICENSE $(shell find src -name __pycache__ -prune -o -print)
 PYTEST := $(BIN)/python -m pytest -n 2
-LONG_BUDGET ?= 45
+LONG_BUDGET ?= 20
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
 CLIENT_RELEASES := 0.13.0 0.13.2
