@@ -4,16 +4,11 @@
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contest import Call, Case, Line, Turn, run, summary, timed
+from benchmarks.report import report
 from benchmarks.tables import BenchTable, large, many_files, many_partitions, wide
 from maxlake.protocol.enums import SplitMode
 from maxlake.protocol.messages import read as messages
@@ -51,7 +46,6 @@ LATE = 0.95
 PREVIEW_LIMITS = (10, 1000)
 #: First calls after a start of the server, at most: each costs a start.
 COLD_STARTS = 2
-WIDTH = 150
 
 
 @dataclass(frozen=True)
@@ -389,28 +383,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="maxlake-") as directory:
         turns = measured(Path(directory), chosen.rows, chosen.seed, chosen.rounds, chosen.groups)
     lines = summary(turns)
-    console = Console(width=max(WIDTH, Console().width))
-    console.print(table_of(lines))
-    description = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[1], 1),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "pyarrow": version("pyarrow"),
-        "rows": chosen.rows,
-        "seed": chosen.seed,
-        "rounds": chosen.rounds,
-        "seconds": round(time.monotonic() - started),
-    }
-    console.print(", ".join(f"{name} {value}" for name, value in description.items()))
-    if chosen.json is not None:
-        result = {
-            "run": description,
-            "summary": [asdict(line) for line in lines],
-            "timings": [asdict(turn) for turn in turns],
-        }
-        chosen.json.write_text(json.dumps(result, indent=2) + "\n")
+    report(
+        table_of(lines),
+        lines,
+        turns,
+        chosen.json,
+        started,
+        rows=chosen.rows,
+        seed=chosen.seed,
+        rounds=chosen.rounds,
+    )
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@
 
 import argparse
 import io
-import json
-import os
-import platform
 import sqlite3
 import tempfile
 import threading
@@ -15,19 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contest import Call, Case, Line, Turn, run, summary, timed
 from benchmarks.lineitem import lineitem
+from benchmarks.report import report
 from benchmarks.tables import ME, BenchTable, create, keyed, many_commits, upload
 from maxlake.client import ArrowWriter, StorageApiArrowClient, StreamWriter, builders
 from maxlake.client.endpoint import StorageEndpoint
@@ -58,7 +54,6 @@ KEYED_ROWS, KEYED_FILES, UPSERT_ROWS = 10_000_000, 20, 10_000
 LARGE_UPSERT = 1_000_000
 #: Most commits a second beside large work: small commits are rare, and each makes the next slower to plan.
 PAUSE = 0.05
-WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -336,27 +331,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="maxlake-") as directory:
         turns = measured(Path(directory), chosen.rounds, chosen.groups, chosen.seconds)
     lines = summary(turns)
-    console = Console(width=max(WIDTH, Console().width))
-    console.print(table_of(lines))
-    description = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[1], 1),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "pyarrow": version("pyarrow"),
-        "duckdb": version("duckdb"),
-        "rounds": chosen.rounds,
-        "seconds": round(time.monotonic() - started),
-    }
-    console.print(", ".join(f"{name} {value}" for name, value in description.items()))
-    if chosen.json is not None:
-        result = {
-            "run": description,
-            "summary": [asdict(line) for line in lines],
-            "timings": [asdict(turn) for turn in turns],
-        }
-        chosen.json.write_text(json.dumps(result, indent=2) + "\n")
+    report(table_of(lines), lines, turns, chosen.json, started, rounds=chosen.rounds)
 
 
 if __name__ == "__main__":
