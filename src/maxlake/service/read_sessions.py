@@ -66,6 +66,10 @@ class ReadSession(msgspec.Struct, frozen=True, kw_only=True):
         return self.plan.record_count if exact else -1
 
 
+#: Made before threads are: two that made it at once, at the first reads of a session, crashed in msgspec.
+_STORED = msgspec.msgpack.Decoder(ReadSession)
+
+
 @dataclass(frozen=True)
 class _Meant:
     """What a request says of a table, found to be right; it stays so while the table's schema does."""
@@ -296,7 +300,7 @@ def _load(
             content = connection.execute(select(kept.c.content).where(this)).scalar_one_or_none()
         if not content:  # forgotten meanwhile
             raise _gone(target, session_id)
-        return msgspec.msgpack.decode(content, type=ReadSession)
+        return _STORED.decode(content)
 
     session = project.plans.get(session_id, decoded)
     if session.table != target.full_name:

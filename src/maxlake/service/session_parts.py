@@ -15,6 +15,9 @@ from maxlake.service import store
 
 _log = logging.getLogger(__name__)
 
+#: Made before threads are (see read_sessions).
+_STORED = msgspec.msgpack.Decoder(Part)
+
 
 def add(connection: Connection, address: StreamAddress, parts: Sequence[Part]) -> None:
     """Append parts to a stream. Positions only grow: a replaced stream leaves gaps, never a place to fill."""
@@ -55,7 +58,7 @@ def by_stream(connection: Connection, session_id: str) -> dict[str, list[Part]]:
         .order_by(store.part.c.position)
     )
     for stream_id, content in rows:
-        found.setdefault(stream_id, []).append(msgspec.msgpack.decode(content, type=Part))
+        found.setdefault(stream_id, []).append(_STORED.decode(content))
     return found
 
 
@@ -63,13 +66,13 @@ def _decoded(connection: Connection, *conditions: ColumnElement[bool]) -> list[P
     rows = connection.execute(
         select(store.part.c.content).where(*conditions).order_by(store.part.c.position)
     ).scalars()
-    return [msgspec.msgpack.decode(content, type=Part) for content in rows]
+    return [_STORED.decode(content) for content in rows]
 
 
 def blob_objects(connection: Connection) -> set[str]:
     """Return the objects that rows uploaded and not yet committed refer to."""
     contents = connection.execute(select(store.part.c.content)).scalars()
-    parts = (msgspec.msgpack.decode(content, type=Part) for content in contents)
+    parts = (_STORED.decode(content) for content in contents)
     return {name for part in parts for use in part.blobs for name in use.objects}
 
 

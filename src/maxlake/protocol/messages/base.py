@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -15,10 +17,20 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """Base of every message."""
 
 
+_making = Lock()
+
+
+@cache
+def _decoder(kind: type[M]) -> msgspec.json.Decoder[M]:
+    # One at a time: threads that meet a type for the first time together crashed in msgspec.
+    with _making:
+        return msgspec.json.Decoder(kind)
+
+
 def decode(body: bytes, kind: type[M]) -> M:
     """Decode a JSON body; an empty one counts as ``{}``. Raises ``InvalidArgument`` naming the bad field."""
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return _decoder(kind).decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_argument(f"the request body is not a valid {kind.__name__}: {error}") from error
 
