@@ -208,19 +208,20 @@ def test_plans_are_encoded_and_decoded_outside_transactions(
     made = Scene(project)
     made.append([1, 2, 3])
     transactions, done = Transactions(monkeypatch), []
-    encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+    encode, stored = msgspec.msgpack.encode, msgspec.msgpack.Decoder(read_sessions.ReadSession)
 
     def encoding(value: Any) -> bytes:
         if isinstance(value, read_sessions.ReadSession):
             done.append(("encoded", transactions.open))
         return encode(value)
 
-    def decoding(content: bytes, **more: Any) -> Any:
-        done.append(("decoded", transactions.open))
-        return decode(content, **more)
+    class Decoding:
+        def decode(self, content: bytes) -> read_sessions.ReadSession:
+            done.append(("decoded", transactions.open))
+            return stored.decode(content)
 
     monkeypatch.setattr(msgspec.msgpack, "encode", encoding)
-    monkeypatch.setattr(msgspec.msgpack, "decode", decoding)
+    monkeypatch.setattr(read_sessions, "_STORED", Decoding())
     session = create(made).session_id
     again = read_sessions.get(
         made.project, made.target, session, refresh_until=made.project.new_expiry(), principal=ME
