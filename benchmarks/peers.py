@@ -88,10 +88,13 @@ def storage_client(
 
 
 @contextmanager
-def flight_client(directory: Path, rows: RowsSetup) -> Iterator[Peer]:
-    """A client of pyarrow.flight and its own server, which writes its address into ``directory``."""
-    ready = directory / "flight"
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.flight_server", str(ready)])
+def flight_client(ready: Path, rows: RowsSetup, files: Path | None = None) -> Iterator[Peer]:
+    """A client of pyarrow.flight and its own server, which writes its address into the file ``ready``.
+
+    The server keeps rows in memory, or in Parquet in the directory ``files``.
+    """
+    command = [sys.executable, "-m", "benchmarks.flight_server", str(ready)]
+    server = subprocess.Popen([*command, str(files)] if files else command)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():

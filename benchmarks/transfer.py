@@ -27,9 +27,9 @@ from tests.clients.environments import client_python
 CODECS = ("plain", "zstd", "lz4")
 ACTIONS = ("write", "read")
 #: Columns of text the table needs, also where the output is no terminal.
-WIDTH = 110
+WIDTH = 130
 #: The peer that is compared with the others, and those.
-PEERS = OURS, PYODPS, FLIGHT = "maxlake", "pyodps", "flight"
+PEERS = OURS, PYODPS, FLIGHT, STORING = "maxlake", "pyodps", "flight", "storing flight"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Timing:
 
 @contextmanager
 def all_peers(rows: RowsSetup) -> Iterator[dict[str, Peer]]:
-    """A server and two clients of it, and pyarrow.flight's server and client, all warmed up and checked."""
+    """A server and two clients of it, two of pyarrow.flight with a client each, all warmed up and checked."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(local_server())
@@ -67,7 +67,8 @@ def all_peers(rows: RowsSetup) -> Iterator[dict[str, Peer]]:
             table = f"lineitem_{len(peers)}"
             create_table(server, table)
             peers[name] = stack.enter_context(storage_client(python, api, server, table, rows))
-        peers[FLIGHT] = stack.enter_context(flight_client(directory, rows))
+        peers[FLIGHT] = stack.enter_context(flight_client(directory / "flight", rows))
+        peers[STORING] = stack.enter_context(flight_client(directory / "storing", rows, directory))
         for peer in peers.values():
             peer.perform("write", 1, "plain")
             peer.perform("check", 1, "plain")
