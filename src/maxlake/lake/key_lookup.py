@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from maxlake.lake.tables import StoredColumn
 
 #: Threads that look for the keys of one upload: decoding is most of the work.
 _READERS = 2
+#: Rows looked at together: each look makes a hash table of the uploaded keys.
+_ROWS_AT_ONCE = 262_144
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,26 @@ class KeyLookup:
             gone = deletes.read(self.data, whole.deletes).positions
             whole = msgspec.structs.replace(whole, record_count=whole.record_count + len(gone), deletes=None)
         found: list[pa.RecordBatch] = []
-        for batch in self._decoded(entry, whole):
+        for rows in _gathered(self._decoded(entry, whole)):
             for place, values in enumerate(self.values):
-                batch = batch.filter(pc.is_in(batch.column(place), value_set=values))  # noqa: PLW2901
-            if gone is not None and batch.num_rows:
-                batch = batch.filter(pc.invert(pc.is_in(batch.column(POSITION.name), value_set=gone)))  # noqa: PLW2901
-            if batch.num_rows:
-                found.append(batch)
+                rows = rows.filter(pc.is_in(rows.column(place), value_set=values))  # noqa: PLW2901
+            if gone is not None and rows.num_rows:
+                rows = rows.filter(pc.invert(pc.is_in(rows.column(POSITION.name), value_set=gone)))  # noqa: PLW2901
+            found += rows.to_batches()
         return found
 
     def _decoded(self, entry: ListedFile, file: PlannedFile) -> Iterator[pa.RecordBatch]:
         whole = Slice(file, 0, file.record_count, entry.row_id_start)
         return decode_promising(self.data, [whole], self.columns, self.within)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows of many batches in few tables."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(each.num_rows for each in held) >= _ROWS_AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held)
