@@ -93,6 +93,10 @@ class ChecksumError(ClientError, InternalError, odps_errors.ChecksumError):  # p
 
     odps_class = odps_errors.ChecksumError
 
+    def __str__(self) -> str:
+        """Return the message alone, as documented (``write_blob_stream``)."""
+        return self.message
+
 
 class UnexpectedStatusError(ClientError, InternalError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The service answered with a status that is neither 200 nor an error (wire.md §3.1)."""
