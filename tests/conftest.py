@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.budget import Budget, budget_from_environment
+from tests.page import summary
 from tests.postgresql import Postgresql, running_postgresql
 from tests.tools import ABSENT, find_tool, required_tools
 
@@ -117,6 +118,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties:
             if name == REACHED and report.when == "teardown":
                 terminalreporter.write_line(f"{report.nodeid}: {value}")
+    ran = [
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == summary.RAN and report.when == "call"
+    ]
+    for line in summary.lines(ran):
+        terminalreporter.write_line(line)
     absent = [str(report.longrepr) for report in terminalreporter.getreports("skipped")]
     for name in sorted({text.rpartition(ABSENT)[2].strip(" ')") for text in absent if ABSENT in text}):
         count = sum(f"{ABSENT} {name}" in text for text in absent)

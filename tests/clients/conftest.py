@@ -4,7 +4,7 @@ from contextlib import ExitStack
 import pytest
 
 from maxlake.testing import LocalServer, local_server
-from tests.clients.real_client import RealClient
+from tests.clients.real_client import SCRIPTS, RealClient, address
 
 #: Long enough to use a session, short enough to wait for its end.
 SHORT_LIFETIME = 2.0
@@ -25,12 +25,13 @@ def real_client(
 ) -> Iterator[Callable[[str, str], RealClient]]:
     """`real_client(release, script)` → its process, started at first use."""
     started: dict[tuple[str, str], RealClient] = {}
+    addresses = {name: address(server) for name, server in servers.items()}
     with ExitStack() as stack:
 
         def start(release: str, script: str) -> RealClient:
             if (release, script) not in started:
                 log = tmp_path_factory.mktemp("client") / "stderr"
-                client = RealClient(release, script, servers, log)
+                client = RealClient(release, SCRIPTS / script, addresses, log)
                 started[release, script] = stack.enter_context(client)
             return started[release, script]
 

@@ -14,6 +14,7 @@ from maxlake.testing import LocalServer
 from tests.clients.environments import start_in_client
 
 SCRIPTS = Path(__file__).parent / "scripts"
+Address = dict[str, object]
 #: Our command line; a client's process has none of this one's environment.
 _OURS = ["env", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", sys.executable, "-m", "maxlake.cli"]
 
@@ -50,13 +51,15 @@ def label(behaviour: tuple[str, str]) -> str:
 
 
 class RealClient:
-    """One interpreter with a real client, kept for all the behaviours of a module."""
+    """One interpreter with a real client, kept for all the behaviours of a module.
 
-    def __init__(self, release: str, script: str, servers: dict[str, LocalServer], log: Path) -> None:
+    Its script is given the servers' addresses, by the names it knows them by.
+    """
+
+    def __init__(self, release: str, script: Path, addresses: dict[str, Address], log: Path) -> None:
         self._log = log
         with log.open("w") as stderr:
-            addresses = json.dumps({name: _address(server) for name, server in servers.items()})
-            self._process = start_in_client(release, SCRIPTS / script, addresses, stderr=stderr)
+            self._process = start_in_client(release, script, json.dumps(addresses), stderr=stderr)
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +75,11 @@ class RealClient:
 
     def show(self, behaviour: tuple[str, str]) -> None:
         """Run a behaviour; fails with the client's traceback."""
+        if error := self.error_of(behaviour):
+            pytest.fail(error, pytrace=False)
+
+    def error_of(self, behaviour: tuple[str, str]) -> str | None:
+        """Run a behaviour; return the client's traceback, None if all went well."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(behaviour) + "\n")
@@ -79,13 +87,13 @@ class RealClient:
         answer = self._process.stdout.readline()
         if not answer:
             pytest.fail(f"the client's process died:\n{self._log.read_text()[-4000:]}", pytrace=False)
-        if error := json.loads(answer)["error"]:
-            pytest.fail(error, pytrace=False)
+        return json.loads(answer)["error"]
 
 
-def _address(server: LocalServer) -> dict[str, object]:
+def address(server: LocalServer, endpoint: str = "") -> Address:
+    """What a client's process is told of a server, reached at `endpoint` if that is another."""
     return {
-        "endpoint": server.endpoint,
+        "endpoint": endpoint or server.endpoint,
         "access_id": server.access_id,
         "secret": server.secret,
         "project": server.project,

@@ -98,13 +98,21 @@ def failed(call, code, mention="", status=400):
 
 
 def serve(client, tables):
-    """Answer requests until standard input ends."""
+    """Show behaviours until standard input ends."""
+
+    def show(name, variant, servers):
+        _KNOWN[name](Context(client, name, variant, servers["server"], servers["short_lived"], tables))
+
+    answer_each(show)
+
+
+def answer_each(show):
+    """Call `show(name, variant, servers)` for each request until standard input ends."""
     servers = {name: Server(**address) for name, address in json.loads(sys.argv[1]).items()}
     answers, sys.stdout = sys.stdout, sys.stderr  # clients print
     for line in sys.stdin:
-        name, variant = json.loads(line)
         try:
-            _KNOWN[name](Context(client, name, variant, servers["server"], servers["short_lived"], tables))
+            show(*json.loads(line), servers)
             error = None
         except Exception:  # noqa: BLE001 - reported to the test
             error = traceback.format_exc()
