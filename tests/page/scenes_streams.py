@@ -100,7 +100,8 @@ def parallel_streams_created(stage):
 )
 def upload_again_with_a_higher_version(stage):
     stage.table()
-    batch = pa.record_batch({"id": range(4_000_000), "name": pa.nulls(4_000_000, pa.string())})
+    # 48 MB, more than sockets take ahead: only then does a write fail before the end of the upload.
+    batch = pa.record_batch({"id": pa.nulls(6_000_000, pa.int64())})
     names = yield {"data": stage.stream_of(batch)}
     same(names["retry_resp"].data_schema, names["stream_resp"].data_schema)
     names["writer"].finish()

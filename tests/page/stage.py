@@ -31,7 +31,7 @@ class Stage:
     def table(self, columns="id bigint, name string", partitions="", clause=""):
         """Make the table anew."""
         partitioned = f"PARTITIONED BY ({partitions})" if partitions else ""
-        self.odps.delete_table(TABLE, if_exists=True)
+        self.odps.run_sql(f"DROP TABLE IF EXISTS {TABLE}")  # done when answered; else CREATE fails
         self.odps.execute_sql(f"CREATE TABLE {TABLE} ({columns}) {partitioned} {clause}")
 
     def write(self, *batches, partition=None):

@@ -86,6 +86,11 @@ def test_a_fault_answers_before_the_body_has_come(proxy: FaultProxy, client: HTT
     assert asked(client, body=b"x") == (201, b"x")
 
 
+def test_only_plain_http_is_spoken() -> None:
+    with pytest.raises(ValueError, match="plain HTTP"), fault_proxy("https://127.0.0.1/api"):
+        pass
+
+
 def test_a_body_too_large_to_hold_is_refused(client: HTTPConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("maxlake.testing.fault_proxy"), "MAX_BODY", 10)
     assert asked(client, body=b"0123456789") == (201, b"0123456789")

@@ -92,6 +92,8 @@ class FaultProxy:
 
     def __init__(self, service: str) -> None:
         parts = urlsplit(service)
+        if parts.scheme != "http":
+            raise ValueError(f"the fault proxy speaks plain HTTP only, not {service!r}")
         self._service = parts.netloc
         self._fault: Fault | None = None
         self._listener = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self.answer))
@@ -141,7 +143,10 @@ class FaultProxy:
 
 @contextmanager
 def fault_proxy(endpoint: str) -> Generator[FaultProxy]:
-    """Run a proxy on this machine for the service at ``endpoint``, such as ``LocalServer.endpoint``."""
+    """Run a proxy on this machine for the service at ``endpoint``, such as ``LocalServer.endpoint``.
+
+    Raises ValueError unless that is an ``http://`` address.
+    """
     with FaultProxy(endpoint).running() as proxy:
         yield proxy
 
@@ -150,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def __init__(self, answer: Forward, *connection: object) -> None:
+    def __init__(self, answer: Forward, *connection: Any) -> None:
         self._answer = answer
-        super().__init__(*connection)  # pyright: ignore[reportArgumentType]
+        super().__init__(*connection)
 
     def _proxy(self) -> None:
         receive = cache(self._receive)
@@ -172,10 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
+        if self.command == "HEAD":
+            self.end_headers()
+            return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
+        self.wfile.write(answer.body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _proxy  # noqa: N815 - the base class's names
 
