@@ -48,7 +48,7 @@ def page_client(
         def start(release: str) -> RealClient:
             if release not in started:
                 log = tmp_path_factory.mktemp("client") / "stderr"
-                client = RealClient(release, Path(__file__).with_name("client.py"), addresses, log)
+                client = RealClient(release, Path(__file__).with_name("player.py"), addresses, log)
                 started[release] = stack.enter_context(client)
             return started[release]
 

@@ -38,9 +38,9 @@ class Stage:
         """Upload and commit."""
         v2_client.write(self.client, *batches, partition=partition)
 
-    def session(self, *streams, partition=None):
+    def session(self, *streams):
         """A new write session with open streams; its id."""
-        session = self.client.create_write_session(partition).session_id
+        session = self.client.create_write_session().session_id
         for stream in streams:
             self.client.create_write_stream(session, stream_id=stream)
         return session
@@ -71,26 +71,25 @@ class Stage:
         """Assert that a write session is gone, and its rows with it."""
         failed(lambda: self.client.get_write_session(session), "NoSuchObject", "aborted", status=404)
 
-    def batches(self, session, split=0):
-        """The rows of a split of a read session."""
-        return list(iter(self.client.read_rows_arrow(session, split_index=split).read, None))
+    def batches(self, session):
+        """The batches of the first split of a read session."""
+        return list(iter(self.client.read_rows_arrow(session, split_index=0).read, None))
 
     def parallel_session(self, splits):
         """A read session of so many splits; its id."""
         options = SplitOptions(split_mode=v2_client.PARALLELISM, split_number=splits)
         return self.client.create_read_session(split_options=options).session_id
 
-    def rows(self, **wanted):
+    def rows(self):
         """The table's rows, as lists of values, in order."""
-        table = v2_client.read(self.client, **wanted)
+        table = v2_client.read(self.client)
         return sorted(list(row.values()) for row in table.to_pylist()) if table.num_rows else []
 
     def blobs(self, *contents, session=None):
         """Upload blobs, each `(data, mime_type)`; their references."""
-        if session is None:
-            session = self.session(0)
-        items = [BlobWriteItem(data, column_index=0, mime_type=mime_type) for data, mime_type in contents]
-        return self.client.write_blob_batch(items, session, stream_id=0).blob_references
+        items = [BlobWriteItem(data, mime_type=mime_type) for data, mime_type in contents]
+        response = self.client.write_blob_batch(items, session or self.session(0), stream_id=0)
+        return response.blob_references
 
     def read_blobs(self, references):
         return list(self.client.read_blobs(references))

@@ -26,7 +26,7 @@ def label(name: str) -> str:
     return f"{SCENES[name].number}-{name}"
 
 
-@pytest.mark.parametrize("release", [MAXLAKE, PYODPS])
+@pytest.mark.parametrize("release", [MAXLAKE, pytest.param(PYODPS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES, ids=label)
 def test_examples(
     page_client: Callable[[str], RealClient],

@@ -1,6 +1,6 @@
-"""Runs example groups in the process of a client: its one argument has the servers' addresses as JSON.
+"""Plays scenes, with their examples in them, in the process of a client.
 
-Each line of standard input is `[scene, place]`; the answer says what went wrong, or nothing.
+Asked and answered as `behaviours` says; what is asked for is a scene's name and the place of the server.
 """
 
 import contextlib
@@ -30,6 +30,7 @@ def show(name, place, servers):
 
 
 def play(scene, stage):
+    """Run the example between the scene's yields, and compare what it prints with what the document shows."""
     example = EXAMPLES[scene.number]
     acting = scene.play(stage)
     names = {"your_endpoint": stage.endpoint, **next(acting)}
@@ -52,7 +53,7 @@ def play(scene, stage):
             printed = ""
     with contextlib.suppress(StopIteration):
         acting.send(names)
-        raise AssertionError(f"the scene {scene.name} expects a statement that did not come")
+        raise AssertionError(f"no statement begins with {scene.left_out_before!r}")
 
 
 def perform(statement, names):
