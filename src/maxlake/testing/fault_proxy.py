@@ -18,6 +18,8 @@ import msgspec
 MAX_BODY = 256 * 1024 * 1024
 #: Seconds the service may take for an answer; its own long calls end before that.
 _UPSTREAM_TIMEOUT = 120.0
+#: Seconds until the end of a test is noticed.
+_POLL = 0.02
 #: They speak of one connection, and the proxy has two.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
 
@@ -112,7 +114,8 @@ class FaultProxy:
     @contextmanager
     def running(self) -> Generator[FaultProxy]:
         """Accept requests within the ``with``."""
-        thread = Thread(target=self._listener.serve_forever, name="maxlake-fault-proxy", daemon=True)
+        serve = partial(self._listener.serve_forever, _POLL)
+        thread = Thread(target=serve, name="maxlake-fault-proxy", daemon=True)
         thread.start()
         try:
             yield self
