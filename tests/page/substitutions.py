@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-_STARTING_POINT = re.compile(r"""["']your_endpoint["']|["']blob_ref_\w+["']|100""")
+_MADE_UP = re.compile(r"""["']your_endpoint["']|["']blob_ref_\w+["']|100""")
 _IMPORT = re.compile(r"from odps(?:\.apis\.storage_api_v2)? import (\w+)\n")
 _LOOP = re.compile(r"for (.+) in (.+):")
 _SLEEP = re.compile(r"time\.sleep\(([0-9.]+)\)")
@@ -59,7 +59,7 @@ def applied(substitutions: Iterable[Substitution], text: str) -> str:
     return text
 
 
-def fault_of(substitution: Substitution, source: str) -> str | None:
+def objection(substitution: Substitution, source: str) -> str | None:
     """Why the substitution is not of the kind it claims, in the `source` of an example; None if it is."""
     return _CHECKS[substitution.kind](substitution, source)
 
@@ -80,7 +80,7 @@ def _arguments(it: Substitution, _: str) -> str | None:
 
 
 def _placeholder(it: Substitution, _: str) -> str | None:
-    if not _STARTING_POINT.fullmatch(it.old):
+    if not _MADE_UP.fullmatch(it.old):
         return "the text did not make it up"
     tree = _parsed(it.new)
     if isinstance(tree, ast.Subscript):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from odps.apis.storage_api_v2 import StorageApiArrowClient, StorageApiClient
 from tests.page import examples, reference
 from tests.page.examples import Example
 from tests.page.outputs import Misprint, Varies, Varying, agrees, corrected
@@ -14,8 +15,8 @@ from tests.page.substitutions import (
     Substitution,
     applied,
     arguments,
-    fault_of,
     missing_import,
+    objection,
     placeholder,
 )
 
@@ -49,6 +50,13 @@ def test_groups_are_numbered_and_each_has_a_scene() -> None:
     assert {scene.number for scene in SCENES.values()} == set(numbers)
 
 
+def test_what_the_document_repeats_below_the_subclass_is_the_same_code() -> None:
+    members = {each.section.partition(".")[2] for each in EXAMPLES.values()} - {""}
+    assert len(members) == 15
+    for name in members:
+        assert getattr(StorageApiArrowClient, name) is getattr(StorageApiClient, name)
+
+
 def source_of(example: Example) -> str:
     statements = examples.statements(example.setup) + examples.statements(example.text)
     return "".join(each.source for each in statements)
@@ -63,7 +71,7 @@ def test_nothing_else_is_changed(scene: Scene) -> None:
     example = EXAMPLES[scene.number]
     applied(scene.substitutions, example.text)  # each is in the text
     source, output = source_of(example), output_of(example)
-    wrong = {each: fault_of(each, source) for each in scene.substitutions}
+    wrong = {each: objection(each, source) for each in scene.substitutions}
     assert not any(wrong.values()), wrong
     for misprint in scene.misprints:
         assert misprint.documented in output
@@ -100,7 +108,7 @@ COUNTED = "for i, (data, mime_type) in enumerate(blobs):"
     ],
 )
 def test_a_change_of_another_kind_is_found(substitution: Substitution, source: str) -> None:
-    assert fault_of(substitution, source)
+    assert objection(substitution, source)
 
 
 def test_what_is_not_in_the_text_is_not_replaced() -> None:

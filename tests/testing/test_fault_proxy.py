@@ -22,10 +22,21 @@ def echo(request: ProxiedRequest, _: Forward) -> ProxiedAnswer:
     return ProxiedAnswer(201, headers, request.body or request.method.encode())
 
 
+def cut(_: ProxiedRequest, __: Forward) -> ProxiedAnswer:
+    raise ConnectionCut
+
+
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    """A proxy without a fault, before a service that echoes."""
-    with fault_proxy(NOWHERE) as service, service.inject(echo), fault_proxy(service.endpoint) as proxy:
+def service() -> Iterator[FaultProxy]:
+    """A service that echoes."""
+    with fault_proxy(NOWHERE) as service, service.inject(echo):
+        yield service
+
+
+@pytest.fixture
+def proxy(service: FaultProxy) -> Iterator[FaultProxy]:
+    """A proxy without a fault."""
+    with fault_proxy(service.endpoint) as proxy:
         yield proxy
 
 
@@ -71,9 +82,6 @@ def test_a_fault_changes_request_and_answer(proxy: FaultProxy, client: HTTPConne
 
 
 def test_a_fault_cuts_the_connection(proxy: FaultProxy, client: HTTPConnection) -> None:
-    def cut(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
-        raise ConnectionCut
-
     with proxy.inject(cut), pytest.raises((RemoteDisconnected, ConnectionError)):
         asked(client, body=b"x" * 1000)
     client.close()
@@ -84,6 +92,14 @@ def test_a_fault_answers_before_the_body_has_come(proxy: FaultProxy, client: HTT
     with proxy.inject(lambda request, forward: ProxiedAnswer(503, (), b"later")):
         assert asked(client, body=b"POST /not/a/request HTTP/1.1\r\n\r\n") == (503, b"later")
     assert asked(client, body=b"x") == (201, b"x")
+
+
+def test_what_the_service_does_is_passed_on(service: FaultProxy, client: HTTPConnection) -> None:
+    large = bytes(40_000_000)
+    with service.inject(lambda request, forward: ProxiedAnswer(503, (), b"early")):
+        assert asked(client, body=large) == (503, b"early")
+    with service.inject(cut), pytest.raises((RemoteDisconnected, ConnectionError)):
+        asked(client, body=large)
 
 
 def test_only_plain_http_is_spoken() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -136,10 +136,13 @@ class FaultProxy:
             for name, value in request.headers:
                 service.putheader(name, value)
             service.putheader("Content-Length", str(len(request.body)))
-            service.endheaders(request.body)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has all
+                service.endheaders(request.body)
             response = service.getresponse()
             headers = _end_to_end(response.getheaders())
             return ProxiedAnswer(response.status, headers, response.read())
+        except (OSError, HTTPException) as error:  # what the client would see without a proxy
+            raise ConnectionCut from error
         finally:
             service.close()
 
@@ -193,17 +196,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self._exactly(int(self.headers.get("Content-Length", 0)), MAX_BODY)
         body = bytearray()
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
+        while size := int(self._line().partition(b";")[0], 16):
             body += self._exactly(size, MAX_BODY - len(body))
-            self.rfile.readline()
-        self.rfile.readline()
+            self._line()
+        self._line()
         return bytes(body)
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:  # the client is gone
+            raise ConnectionCut
+        return line
 
     def _exactly(self, size: int, at_most: int) -> bytes:
         if size > at_most:
             raise _BodyTooLargeError
         data = self.rfile.read(size)
-        if len(data) < size:  # the client is gone
+        if len(data) < size:  # as above
             raise ConnectionCut
         return data
 
