@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.budget import Budget, budget_from_environment
+from tests.clients.fixtures import faulty, real_client, servers  # noqa: F401 - fixtures
 from tests.page import summary
 from tests.postgresql import Postgresql, running_postgresql
 from tests.tools import ABSENT, find_tool, required_tools

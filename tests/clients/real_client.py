@@ -56,10 +56,10 @@ class RealClient:
     Its script is given the servers' addresses, by the names it knows them by.
     """
 
-    def __init__(self, release: str, script: Path, addresses: dict[str, Address], log: Path) -> None:
+    def __init__(self, release: str, script: str, addresses: dict[str, Address], log: Path) -> None:
         self._log = log
         with log.open("w") as stderr:
-            self._process = start_in_client(release, script, json.dumps(addresses), stderr=stderr)
+            self._process = start_in_client(release, SCRIPTS / script, json.dumps(addresses), stderr=stderr)
 
     def __enter__(self) -> Self:
         return self

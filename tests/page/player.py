@@ -1,41 +1,33 @@
-"""Plays scenes, with their examples in them, in the process of a client.
-
-Asked and answered as `behaviours` says; what is asked for is a scene's name and the place of the server.
-"""
+"""Plays scenes, with their examples in them, in the process of a client."""
 
 import contextlib
 import io
-import sys
 import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "clients" / "scripts")]
-
-from tests.clients.scripts.behaviours import answer_each  # noqa: E402
-from tests.page import examples  # noqa: E402
-from tests.page.outputs import agrees, corrected  # noqa: E402
-from tests.page.scenes import SCENES  # noqa: E402
-from tests.page.stage import Stage  # noqa: E402
-from tests.page.substitutions import applied, placeholder  # noqa: E402
+from tests.page import examples
+from tests.page.outputs import agrees, corrected
+from tests.page.scenes import SCENES
+from tests.page.stage import Stage
+from tests.page.substitutions import applied, placeholder
 
 EXAMPLES = {each.number: each for each in examples.load()}
-ENDPOINT = placeholder('"your_endpoint"', "your_endpoint")
+CONNECTING = [placeholder(f'"{name}"', name) for name in Stage.CONNECTION]
 
 
-def show(name, place, servers):
-    """Play a scene with its example in it, in a directory of their own."""
+def show(context):
+    """Play the scene that is the behaviour's variant, in a directory of its own."""
+    scene = SCENES[context.variant]
     with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
-        play(SCENES[name], Stage(servers[place]))
+        play(scene, Stage(getattr(context, scene.place)))
 
 
 def play(scene, stage):
     """Run the example between the scene's yields, and compare what it prints with what the document shows."""
     example = EXAMPLES[scene.number]
     acting = scene.play(stage)
-    names = {"your_endpoint": stage.endpoint, **next(acting)}
+    names = {**stage.connection, **next(acting)}
     if example.setup:
-        for statement in examples.statements(applied([ENDPOINT], example.setup)):
+        for statement in examples.statements(applied(CONNECTING, example.setup)):
             perform(statement, names)
     printed = ""
     for statement in examples.statements(applied(scene.substitutions, example.text)):
@@ -68,7 +60,3 @@ def perform(statement, names):
     with contextlib.redirect_stdout(printed):
         exec(compile(statement.source, "<example>", "exec"), names)
     return printed.getvalue()
-
-
-if __name__ == "__main__":
-    answer_each(show)

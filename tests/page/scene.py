@@ -16,7 +16,7 @@ from tests.page.substitutions import Substitution
 
 
 class Place(StrEnum):
-    """Which server an example meets."""
+    """Which of a behaviour's servers an example meets."""
 
     SERVER = "server"
     #: One whose sessions soon expire.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import v2_client
+from behaviours import failed, same
 
 from odps import errors
 from odps.apis.storage_api_v2 import BlobWriteItem, SplitOptions, StorageApiArrowClient
-from tests.clients.scripts.behaviours import failed, same
 
 #: As the document names it. Each scene begins with a new one.
 TABLE = "your_table"
@@ -18,8 +18,12 @@ TABLE = "your_table"
 class Stage:
     """The table of one scene, and what its example has printed so far."""
 
+    #: What the set-up of every section is given, by the names it has for it.
+    CONNECTION = ("your_access_id", "your_secret_access_key", "your_project", "your_endpoint")
+
     def __init__(self, server):
-        self.endpoint = server.endpoint
+        given = (server.access_id, server.secret, server.project, server.endpoint)
+        self.connection = dict(zip(self.CONNECTION, given, strict=True))
         self.odps = server.odps()
         self.printed = ""
 

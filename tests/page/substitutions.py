@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-_MADE_UP = re.compile(r"""["']your_endpoint["']|["']blob_ref_\w+["']|100""")
+_MADE_UP = re.compile(r""""your_(?:access_id|secret_access_key|project|endpoint)"|["']blob_ref_\w+["']|100""")
 _IMPORT = re.compile(r"from odps(?:\.apis\.storage_api_v2)? import (\w+)\n")
 _LOOP = re.compile(r"for (.+) in (.+):")
 _SLEEP = re.compile(r"time\.sleep\(([0-9.]+)\)")

@@ -29,15 +29,15 @@ def label(name: str) -> str:
 @pytest.mark.parametrize("release", [MAXLAKE, pytest.param(PYODPS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES, ids=label)
 def test_examples(
-    page_client: Callable[[str], RealClient],
-    proxy: FaultProxy,
+    real_client: Callable[[str, str], RealClient],
+    faulty: FaultProxy,
     record_property: Callable[[str, object], None],
     name: str,
     release: str,
 ) -> None:
     scene = SCENES[name]
-    with proxy.inject(FAULTS[name]) if name in FAULTS else nullcontext():
-        error = page_client(release).error_of((name, scene.place))
+    with faulty.inject(FAULTS[name]) if name in FAULTS else nullcontext():
+        error = real_client(release, "storage_api_v2.py").error_of(("example", name))
     record_property(RAN, [release, scene.number, error is None])
     broken = scene.broken if release == PYODPS else None
     if broken is not None and error is None:

@@ -37,13 +37,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Context:
-    """What a behaviour is given. `name` is its own, free for tables; `variant` is "" unless it has some."""
+    """What a behaviour is given. `name` is its own, free for tables; `variant` is "" unless it has some.
+
+    `faulty` is `server` again, behind a proxy in which a test may let things go wrong.
+    """
 
     client: str
     name: str
     variant: str
     server: Server
     short_lived: Server
+    faulty: Server
     tables: type
 
     def made(self, columns="id bigint, name string", partitions="pt string", clause="", short_lived=False):
@@ -98,21 +102,13 @@ def failed(call, code, mention="", status=400):
 
 
 def serve(client, tables):
-    """Show behaviours until standard input ends."""
-
-    def show(name, variant, servers):
-        _KNOWN[name](Context(client, name, variant, servers["server"], servers["short_lived"], tables))
-
-    answer_each(show)
-
-
-def answer_each(show):
-    """Call `show(name, variant, servers)` for each request until standard input ends."""
+    """Answer requests until standard input ends."""
     servers = {name: Server(**address) for name, address in json.loads(sys.argv[1]).items()}
     answers, sys.stdout = sys.stdout, sys.stderr  # clients print
     for line in sys.stdin:
+        name, variant = json.loads(line)
         try:
-            show(*json.loads(line), servers)
+            _KNOWN[name](Context(client, name, variant, **servers, tables=tables))
             error = None
         except Exception:  # noqa: BLE001 - reported to the test
             error = traceback.format_exc()

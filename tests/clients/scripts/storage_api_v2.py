@@ -1,5 +1,6 @@
 """What `odps.apis.storage_api_v2` does with the server: that of PyODPS 0.13.0, or ours beside a later one."""
 
+import documented  # noqa: F401 - registers its behaviour
 import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours
 import sql  # noqa: F401 - registers its behaviours
