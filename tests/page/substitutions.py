@@ -74,7 +74,8 @@ def _arguments(it: Substitution, _: str) -> str | None:
         return "it changes more than `...`"
     filled = it.new.removeprefix(head).removesuffix(tail)
     call = _parsed(f"f({filled})")
-    if call is None or not isinstance(call, ast.Call) or not (call.args or call.keywords):
+    called = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    if not called or not (call.args or call.keywords):
         return f"{filled!r} are no arguments"
     return None
 

@@ -89,6 +89,7 @@ COUNTED = "for i, (data, mime_type) in enumerate(blobs):"
     [
         (arguments("write(...)", ""), ""),
         (arguments("write(...)", "1) or f("), ""),
+        (arguments("write(...)", "1)(2"), ""),
         (arguments("write(...)", "x; y"), ""),
         (arguments("write(x, ...)", "1"), ""),
         (Substitution(Kind.ARGUMENTS, "write(...)", "read(1)"), ""),
