@@ -6,13 +6,16 @@ what has become of the table. Where the text leaves work out, telling of it in a
 before which statement (`left_out_before`), and yields once more in between to do that work.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tests.page.outputs import Misprint, Varies
 from tests.page.substitutions import Substitution
+
+#: A scene's function of a `Stage`: yields names, then perhaps nothing once; is sent the example's names.
+Play = Callable[[Any], Generator[dict[str, Any] | None, dict[str, Any], None]]
 
 
 class Place(StrEnum):
@@ -38,7 +41,7 @@ class Scene:
     """A scene of the group `number`; `broken` if the example cannot work with PyODPS 0.13.0."""
 
     number: int
-    play: Callable[[Any], Iterator[dict[str, Any] | None]]
+    play: Play
     substitutions: tuple[Substitution, ...]
     varies: tuple[Varies, ...]
     misprints: tuple[Misprint, ...]
@@ -62,10 +65,10 @@ def scene(
     place: Place = Place.SERVER,
     left_out_before: str = "",
     broken: Broken | None = None,
-) -> Callable[[Callable[[Any], Iterator[Any]]], None]:
+) -> Callable[[Play], None]:
     """Register the decorated generator function as a scene of a group; a group may have several."""
 
-    def register(play: Callable[[Any], Iterator[Any]]) -> None:
+    def register(play: Play) -> None:
         made = Scene(number, play, substitutions, varies, misprints, place, left_out_before, broken)
         assert made.name not in SCENES, made.name
         SCENES[made.name] = made
