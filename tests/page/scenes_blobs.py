@@ -1,4 +1,4 @@
-"""Scenes of blobs, read (`read_blobs`, `BlobStreamReader`) and written (`write_blob_batch`, `write_blob_stream`)."""
+"""Scenes of blobs that are read (`read_blobs`, `BlobStreamReader`) and written (`write_blob_…`)."""
 
 import json
 from pathlib import Path
