@@ -112,10 +112,14 @@ class ReplayServer:
         return self.requests[-1]
 
     def client(self, kind: Callable[..., Any] = StorageApiArrowClient, **options: Any) -> Any:
+        """A client that tries nothing again, unless ``retry_seconds`` say otherwise."""
         options.setdefault("rest_endpoint", self.endpoint)
         # PyODPS asks https endpoints for their web console, plain ones for nothing.
         plain = self.endpoint.replace("https:", "http:")
-        return kind(entry(plain), options.pop("subject", None) or table(), **options)
+        seconds = options.pop("retry_seconds", 0)
+        client = kind(entry(plain), options.pop("subject", None) or table(), **options)
+        client.retry_seconds = seconds
+        return client
 
     def drop_connections(self) -> None:
         for each in self._open:

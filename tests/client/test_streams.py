@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maxlake.client import ArrowReader, ArrowWriter, Compression, Status, StreamReader, StreamWriter
-from maxlake.client.arrow_frames import ArrowFrameError, ArrowFrames
+from maxlake.client.arrow_messages import ArrowMessages, MessageKind
 from maxlake.client.buffers import BufferRing
-from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, TruncatedStreamError
+from maxlake.client.errors import (
+    BrokenConnectionError,
+    ClientError,
+    MalformedAnswerError,
+    TruncatedStreamError,
+)
 from maxlake.protocol.limits import CLIENT_READ_BUFFERS, CLIENT_UPLOAD_CHUNK
 from odps import errors
 from tests.client.replay import HANG_UP, ReplayServer, Reply
@@ -149,12 +154,14 @@ def test_arrow_that_cannot_be_decoded_is_refused() -> None:
 def test_nothing_is_read_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     with ReplayServer(Reply(ROWS)) as server:
         reader = server.client().read_rows_stream("s")
-        reader.read(100)
+        reader.read(8)
+        while reader._pieces:
+            reader.read(1)
 
-        def interrupted(view: memoryview) -> int:
+        def interrupted() -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(reader._source, "readinto", interrupted)
+        monkeypatch.setattr(reader._rows, "next", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reader.read(100)
         monkeypatch.undo()
@@ -162,22 +169,38 @@ def test_nothing_is_read_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> 
             reader.read(100)
 
 
+def messages(body: bytes, sizes: list[int]) -> ArrowMessages:
+    """The messages of a body that comes in pieces of these sizes, then whole."""
+    source, wanted = io.BytesIO(body), iter(sizes)
+    return ArrowMessages(lambda view: source.readinto(view[: next(wanted, len(view))]), BufferRing())
+
+
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, 900), max_size=40), st.integers(0, len(ROWS)))
-def test_frames_end_exactly_at_the_end(sizes: list[int], cut: int) -> None:
-    frames, position = ArrowFrames(), 0
-    for size in [*sizes, len(ROWS)]:
-        frames.feed(memoryview(ROWS[position : min(position + size, cut)]))
-        position = min(position + size, cut)
-    assert frames.ended == (cut == len(ROWS))
+def test_messages_come_whole_up_to_the_end_marker(sizes: list[int], cut: int) -> None:
+    found, received = [], messages(ROWS[:cut], sizes)
+    with contextlib.suppress(TruncatedStreamError):
+        while not found or found[-1].kind is not MessageKind.END:
+            found.append(received.next())
+    assert b"".join(each.head + bytes(each.body) for each in found) == ROWS[: sum(map(size_of, found))]
+    assert sum(each.row_count for each in found) <= 1500
+    whole = [MessageKind.SCHEMA, *[MessageKind.ROWS] * 3, MessageKind.END]
+    kinds = [each.kind for each in found]
+    assert kinds == whole if cut == len(ROWS) else kinds == whole[: len(kinds)] and len(kinds) < 5
+
+
+def size_of(message: Any) -> int:
+    return len(message.head) + len(message.body)
 
 
 @settings(max_examples=150)
 @given(st.binary(max_size=200))
-def test_no_bytes_break_the_frames(garbage: bytes) -> None:
+def test_no_bytes_break_the_messages(garbage: bytes) -> None:
     for data in (garbage, b"\xff\xff\xff\xff\x40\x00\x00\x00" + garbage):
-        with contextlib.suppress(ArrowFrameError):
-            ArrowFrames().feed(memoryview(data))
+        received = messages(data, [])
+        with contextlib.suppress(ClientError):
+            while received.next().kind is not MessageKind.END:
+                pass
 
 
 def test_buffers_in_use_are_never_reused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from maxlake.client import connections
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError, ConnectTimeoutError
 from odps import errors, options
-from tests.client.replay import HANG_UP, ReplayServer, Reply, SecureServer
+from tests.client.replay import ReplayServer, Reply, SecureServer
 
 SESSION = Reply({"SessionId": "s"})
 BUSY = Reply({"Code": "ServiceUnavailable", "Message": "stopping"}, 503)
@@ -69,27 +69,6 @@ def test_a_fork_does_not_share_connections() -> None:
         assert os.waitpid(child, 0)[1] == 0
         client.get_read_session("s")
         assert [each.connection for each in server.requests] == [1, 2, 1]
-
-
-def test_a_get_is_repeated_while_the_service_is_busy() -> None:
-    with ReplayServer(BUSY, HANG_UP, Reply({"Status": "OPEN"})) as server:
-        assert server.client().get_write_stream("s", "0", 0).status == "OPEN"
-        assert len(server.requests) == 3
-
-
-def test_a_get_is_not_repeated_for_ever() -> None:
-    with ReplayServer(BUSY) as server:
-        with pytest.raises(errors.ServiceUnavailable):
-            server.client().get_write_stream("s", "0", 0)
-        assert len(server.requests) == 4
-
-
-def test_a_post_is_not_repeated() -> None:
-    for reply, expected in [(BUSY, errors.ServiceUnavailable), (HANG_UP, BrokenConnectionError)]:
-        with ReplayServer(reply, SESSION) as server:
-            with pytest.raises(expected):
-                server.client().create_write_session()
-            assert len(server.requests) == 1
 
 
 def test_connecting_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

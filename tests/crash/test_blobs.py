@@ -80,6 +80,12 @@ class Writer:
         self.client.commit_write_session(session)
         self.ledger.rows |= self.ledger.doubtful.pop()
 
+    def leave(self) -> None:
+        """Upload a blob that no row will refer to."""
+        session = self.client.create_write_session().session_id
+        self.client.create_write_stream(session, 0)
+        self.single(session)
+
     def single(self, session: str) -> str:
         data = self.data()
         writer = self.client.write_blob_stream(session, 0, column_index=DATA)
@@ -141,6 +147,7 @@ class World:
             writer = Writer(server, self.ledger, self.rng)
             writer.check()
             writer.work()
+            writer.leave()
             writer.check()
         self.collect()
         with self.home.life() as server:

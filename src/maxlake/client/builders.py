@@ -28,6 +28,8 @@ URL_PREFIX = "/api/storage/v2"
 
 _JSON = "application/json; charset=utf-8"
 _OCTETS = "application/octet-stream"
+#: The one call that is looked after by its caller: a second time it may be refused.
+_COMMIT = "CommitWriteSession"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def commit_write_session(
 ) -> HttpRequest:
     """Build ``TableCommitWriteSession``; ``streams`` are ids and versions, ``None`` all closed ones."""
     body = {} if streams is None else {"StreamIds": streams[0], "StreamVersions": streams[1]}
-    return _json(target, "CommitWriteSession", {"SessionId": session_id}, body, _route(route_token))
+    return _json(target, _COMMIT, {"SessionId": session_id}, body, _route(route_token))
 
 
 def abort_write_session(target: Target, session_id: str, route_token: str | None) -> HttpRequest:
@@ -139,7 +141,8 @@ def get_write_stream(
     if request.exactly_once_mode:
         params["ExactlyOnceMode"] = "true"
     headers = {"Content-Type": _JSON, **_route(route_token)}
-    return HttpRequest("GET", URL_PREFIX, _query(target, "GetWriteStream", params), headers)
+    query = _query(target, "GetWriteStream", params)
+    return HttpRequest("GET", URL_PREFIX, query, headers, repeatable=True)
 
 
 def write_rows(target: Target, request: WriteStreamRequest, route_token: str | None) -> HttpRequest:
@@ -201,6 +204,7 @@ def _json(
         _query(target, verb, params),
         {"Content-Type": _JSON, **(headers or {})},
         msgspec.json.encode(body),
+        repeatable=verb != _COMMIT,
     )
 
 

@@ -12,11 +12,13 @@ from maxlake.client import parsers
 from maxlake.client.builders import Target
 from maxlake.client.endpoint import StorageEndpoint
 from maxlake.client.transport import Transport
+from maxlake.protocol.limits import CLIENT_RETRY_SECONDS
 from odps import ODPS, options
 
 if TYPE_CHECKING:
     from maxlake.client.download import Download
     from maxlake.client.exchange import Answer, HttpRequest
+    from maxlake.client.retry_budget import RetryBudget
     from maxlake.client.upload import Upload
 
 _TAGS_HEADER = "odps-tunnel-tags"
@@ -25,6 +27,10 @@ _OF_THIS_PROCESS = ("_lock", "_rest", "_transport")
 
 class ConnectedClient:
     """The caller, the table or instance, and the connections to the service. Documented by its subclass."""
+
+    #: How long a call goes on trying, in seconds, while the service cannot be reached or is busy and the call
+    #: comes no further; 0 for not at all.
+    retry_seconds: float = CLIENT_RETRY_SECONDS
 
     def __init__(
         self,
@@ -80,7 +86,7 @@ class ConnectedClient:
         return self._route_token
 
     def _call(self, request: HttpRequest) -> Answer:
-        answer = self._connected().call(request)
+        answer = self._connected().call(request, self._budget())
         self._follow_route(parsers.route_token_of(answer.headers))
         return answer
 
@@ -88,6 +94,9 @@ class ConnectedClient:
         download = self._connected().download(request)
         self._follow_route(parsers.route_token_of(download.headers))
         return download
+
+    def _budget(self) -> RetryBudget:
+        return self._connected().budget(self.retry_seconds)
 
     def _upload(self, request: HttpRequest) -> Upload:
         return self._connected().upload(request)

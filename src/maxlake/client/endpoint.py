@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -40,6 +42,7 @@ class StorageEndpoint:
         self.host: str = parts.hostname
         self.port: int = parts.port or (443 if self.secure else 80)
         self.authority = parts.netloc.rpartition("@")[2]
+        self._clock_error = timedelta(0)
         self._rest = rest
         self._params = params | self._caller()
         self._headers = headers | self._identity()
@@ -51,6 +54,8 @@ class StorageEndpoint:
         spelled = {name.lower() for name in ours}
         custom = {name: str(value) for name, value in (options.custom_headers or {}).items()}
         headers = {name: value for name, value in custom.items() if name.lower() not in spelled} | ours
+        if self._clock_error:
+            headers["Date"] = format_datetime(datetime.now(UTC) + self._clock_error, usegmt=True)
         signed = SignableRequest(request.method, f"{self.url}{request.path}?{query}", headers)
         self._rest.account.sign_request(signed, self.url, region_name=self._rest.region_name)
         if self._rest.app_account is not None:
@@ -63,6 +68,15 @@ class StorageEndpoint:
         if reload is None:
             return False
         reload(True)
+        return True
+
+    def set_clock(self, date: str | None) -> bool:
+        """Date requests by the service's clock from now on; ``False`` if it did not tell its time."""
+        try:
+            told = parsedate_to_datetime(date or "")
+        except ValueError:
+            return False
+        self._clock_error = told - datetime.now(UTC)
         return True
 
     def _caller(self) -> dict[str, str]:

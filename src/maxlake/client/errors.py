@@ -58,6 +58,18 @@ class ClientError(MaxlakeError, odps_errors.ODPSError):
         self.where = ""
         self._details = details
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the service asks to be tried again, if it does (RFC 9110 §10.2.3)."""
+        headers: Mapping[str, str] = self._details.get("response_headers") or {}
+        asked = headers.get("retry-after", "")
+        return float(asked) if asked.isdecimal() else None
+
+    @property
+    def date(self) -> str | None:
+        """The service's time when it answered (RFC 9110 §6.6.1), if it said so."""
+        return (self._details.get("response_headers") or {}).get("date")
+
     def __str__(self) -> str:
         return self.odps_class.__str__(self)
 
@@ -78,6 +90,10 @@ class ConnectTimeoutError(ConnectFailedError, odps_errors.ConnectTimeout):
 
 class BrokenConnectionError(ClientError, BusyError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The connection broke, or stayed silent too long, after the request was (partly) sent."""
+
+
+class CommitOutcomeUnknownError(ClientError, ConflictError):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The answer to a commit was lost, and the service does not say what became of it: look at the table."""
 
 
 class TruncatedStreamError(BrokenConnectionError):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from maxlake.client import builders, parsers
 from maxlake.client.blob_api import BlobApi
 from maxlake.client.connected import require
+from maxlake.client.errors import ClientError, CommitOutcomeUnknownError
 from maxlake.client.requests import (
     CloseWriteStreamRequest,
     CreateReadSessionRequest,
@@ -16,10 +19,14 @@ from maxlake.client.requests import (
     ReadStreamRequest,
     WriteStreamRequest,
 )
+from maxlake.client.resumable_rows import ResumableRows, UnresumableRows
 from maxlake.client.streams import StreamReader, StreamWriter
+from maxlake.protocol.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
+    from maxlake.client.download import Download
     from maxlake.client.enums import Compression
+    from maxlake.client.exchange import Answer, HttpRequest
     from maxlake.client.options import ArrowOptions, DataFormat, IncrementalReadOptions, SplitOptions
     from maxlake.client.responses import (
         CloseWriteStreamResponse,
@@ -105,6 +112,9 @@ class StorageApiClient(BlobApi):
         ``row_offset`` and ``row_count`` select rows in there, whose first ``skip_row_num`` are then
         dropped. Batches hold at most ``max_batch_rows`` rows and, unless 0, about
         ``max_batch_raw_size`` bytes. ``data_columns`` is a choice among the session's columns.
+
+        When the connection breaks or the service is busy, reading goes on at the same row; a session that
+        has expired is refreshed.
         """
         require(session_id=session_id)
         rows = ReadStreamRequest(
@@ -119,8 +129,20 @@ class StorageApiClient(BlobApi):
             data_columns,
             compression,
         )
-        request = builders.read_rows(self._target, rows, self._token(route_token))
-        return StreamReader(lambda: self._download(request))
+
+        def open_after(row_count: int) -> Download:
+            rest = msgspec.structs.replace(rows, skip_row_num=skip_row_num + row_count)
+            request = builders.read_rows(self._target, rest, self._token(route_token))
+            try:
+                return self._download(request)
+            except ConflictError:
+                if self._target.is_instance:
+                    raise
+            # A session is in no other state that can be changed: it has expired (wire.md §4.2).
+            self.get_read_session(rows.session_id or "", refresh=True)
+            return self._download(request)
+
+        return StreamReader.of_rows(ResumableRows(open_after, self._budget()))
 
     def preview_table(
         self,
@@ -131,7 +153,7 @@ class StorageApiClient(BlobApi):
         """Stream some rows without a session: at most ``limit`` (the service's default when ``None``)."""
         self._require_table("preview")
         request = builders.preview_table(self._target, PreviewTableRequest(limit, partition, columns))
-        return StreamReader(lambda: self._download(request))
+        return StreamReader.of_rows(UnresumableRows(lambda: self._download(request), self._budget()))
 
     def create_write_session(
         self, partial_partition_spec: str | None = None, flags: dict[str, Any] | None = None
@@ -160,12 +182,36 @@ class StorageApiClient(BlobApi):
         stream_versions: list[int] | None = None,
         route_token: str | None = None,
     ) -> None:
-        """Make the rows of all closed streams visible, or of the listed ones, given as ids and versions."""
+        """Make the rows of all closed streams visible, or of the listed ones, given as ids and versions.
+
+        When the answer is lost, the session is looked up, and committed again: that is harmless (wire.md
+        §8.5). Raises ``CommitOutcomeUnknownError`` if the service refuses that.
+        """
         self._require_table("commit_write_session")
         require(session_id=session_id)
         streams = _stream_lists(stream_ids, stream_versions)
         request = builders.commit_write_session(self._target, session_id, streams, self._token(route_token))
-        parsers.acknowledged(self._call(request))
+        parsers.acknowledged(self._commit(session_id, request))
+
+    def _commit(self, session_id: str, request: HttpRequest) -> Answer:
+        budget = self._budget()
+        lost: ClientError | None = None
+        while True:
+            try:
+                if lost is not None:
+                    self.get_write_session(session_id)
+                return self._call(request)
+            except (ConflictError, NotFoundError) as error:
+                if lost is None:
+                    raise
+                raise CommitOutcomeUnknownError(
+                    f"write session {session_id} may have been committed: the answer was lost ({lost}), and "
+                    f"now the service says: {error}. Look at the table before you write again.",
+                    code="CommitOutcomeUnknown",
+                ) from error
+            except ClientError as error:
+                budget.wait(error)
+                lost = error
 
     def abort_write_session(self, session_id: str, route_token: str | None = None) -> None:
         """Discard a write session and all its rows. May be repeated."""

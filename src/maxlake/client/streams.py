@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from maxlake.client import parsers
-from maxlake.client.arrow_frames import ArrowFrameError, ArrowFrames
+from maxlake.client.arrow_messages import MessageKind
 from maxlake.client.buffers import BufferRing
 from maxlake.client.enums import Status
-from maxlake.client.errors import MalformedAnswerError, TruncatedStreamError
+from maxlake.client.resumable_rows import ResumableRows, UnresumableRows
+from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.upload_writer import UploadWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from maxlake.client.download import Download
     from maxlake.client.responses import WriteStreamResponse
     from maxlake.client.upload import Upload
-
-#: What ``read`` allocates at a time: the caller may ask for more than there is.
-_READ_PIECE = 4 * 1024 * 1024
 
 
 class StreamReader(io.IOBase):
@@ -32,106 +32,102 @@ class StreamReader(io.IOBase):
     """
 
     def __init__(self, download: Callable[[], Download]) -> None:
+        self._receive(UnresumableRows(download, RetryBudget(0)))
+
+    @classmethod
+    def of_rows(cls, rows: ResumableRows) -> Self:
+        """Return a reader of rows that survive broken connections."""
+        made = cls.__new__(cls)
+        made._receive(rows)
+        return made
+
+    def _receive(self, rows: ResumableRows) -> None:
+        self._rows = rows
         self._error: BaseException | None = None
-        self._source: Download | None = None
-        self._frames = ArrowFrames()
+        self._pieces: deque[memoryview] = deque()
         self._ring = BufferRing()
         self._complete = False
-        self._request_id: str | None = None
-        self._source = download()
-        self._request_id = self._source.request_id
 
     def read(self, nbytes: int | None = None) -> bytes:
         """Return the next ``nbytes`` bytes, fewer only at the end; all that is left for ``None`` or -1."""
-        pieces: list[memoryview] = []
         left = nbytes if nbytes is not None and nbytes >= 0 else None
+        pieces: list[memoryview] = []
         while left is None or left > 0:
-            size = _READ_PIECE if left is None else min(left, _READ_PIECE)
-            piece = memoryview(bytearray(size))
-            count = self._fill(piece)
-            pieces.append(piece[:count])
-            if count < size:
+            piece = self._next_piece(left)
+            if piece is None:
                 break
-            left = None if left is None else left - count
+            pieces.append(piece)
+            left = None if left is None else left - len(piece)
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def read_buffer(self, nbytes: int) -> memoryview:
         """Return the next ``nbytes`` bytes in recycled memory; pyarrow prefers this to ``read``."""
+        piece = self._next_piece(nbytes)
+        if piece is None or len(piece) == nbytes:
+            return memoryview(b"") if piece is None else piece
         view = self._ring.take(nbytes)
-        return view[: self._fill(view)]
+        view[: len(piece)] = piece
+        filled = len(piece)
+        while filled < nbytes and (count := self.readinto(view[filled:])):
+            filled += count
+        return view[:filled]
 
     def readinto(self, buffer: Any) -> int:
         """Receive into ``buffer``; 0 only at the end."""
+        view = memoryview(buffer).cast("B")
+        piece = self._next_piece(len(view))
+        if piece is None:
+            return 0
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def get_status(self) -> Status:
+        """Return ``Status.OK`` once everything was read, ``Status.RUNNING`` before and after a failure."""
+        return Status.OK if self._complete and not self._pieces else Status.RUNNING
+
+    def get_request_id(self) -> str | None:
+        """Return the request id of the answer, of the latest where the connection broke."""
+        return self._rows.request_id
+
+    def readable(self) -> bool:
+        """Return whether there may be more to read."""
+        return not (self.closed or self.get_status() is Status.OK)
+
+    def close(self) -> None:
+        """Stop reading. May be called at any time; what was not read is not waited for."""
+        if not self.closed:
+            self._rows.abort()
+        super().close()
+
+    def _next_piece(self, most: int | None) -> memoryview | None:
+        """Return the next bytes, at most so many, without copying; None at the end."""
         if self.closed:
             raise ValueError("read of a closed reader")
         if self._error is not None:
             raise self._error
-        if self._complete or self._source is None:
-            return 0
-        view = memoryview(buffer).cast("B")
+        if most == 0:
+            return None
+        if not self._pieces and not self._complete:
+            self._fetch()
+        if not self._pieces:
+            return None
+        piece = self._pieces.popleft()
+        if most is not None and len(piece) > most:
+            self._pieces.appendleft(piece[most:])
+            piece = piece[:most]
+        return piece
+
+    def _fetch(self) -> None:
         try:
-            count = self._source.readinto(view)
-            self._follow(self._source, view[:count], at_end=count == 0 and len(view) > 0)
+            message = self._rows.next()
         except BaseException as error:
             # Also after an interrupt: bytes may be lost, going on would give wrong rows.
             self._error = error
-            self._source.abort()
             raise
-        return count
-
-    def get_status(self) -> Status:
-        """Return ``Status.OK`` once everything was read, ``Status.RUNNING`` before and after a failure."""
-        return Status.OK if self._complete else Status.RUNNING
-
-    def get_request_id(self) -> str | None:
-        """Return the request id of the answer."""
-        return self._request_id
-
-    def readable(self) -> bool:
-        """Return whether there may be more to read."""
-        return not (self.closed or self._complete)
-
-    def close(self) -> None:
-        """Stop reading. May be called at any time; what was not read is not waited for."""
-        if not self.closed and self._source is not None:
-            self._source.abort()
-        super().close()
-
-    def _fill(self, view: memoryview) -> int:
-        filled = 0
-        while filled < len(view):
-            count = self.readinto(view[filled:])
-            if count == 0:
-                break
-            filled += count
-        return filled
-
-    def _follow(self, source: Download, data: memoryview, *, at_end: bool) -> None:
-        try:
-            self._frames.feed(data)
-        except ArrowFrameError as error:
-            source.abort()
-            self._refuse(source, f"{error}", error)
-        if self._frames.ended:
-            if source.readinto(memoryview(bytearray(1))):
-                source.abort()
-                self._refuse(source, "bytes follow the end of the Arrow stream", None)
-            self._complete = True
-        elif at_end:
-            raise TruncatedStreamError(
-                "the rows end before their end marker: the service could not send them all",
-                code="TruncatedStream",
-                request_id=self._request_id,
-                status_code=source.status,
-            )
-
-    def _refuse(self, source: Download, what: str, cause: Exception | None) -> NoReturn:
-        raise MalformedAnswerError(
-            f"the service answered 200, but {what}",
-            code="MalformedAnswer",
-            request_id=self._request_id,
-            status_code=source.status,
-        ) from cause
+        self._pieces.append(memoryview(message.head))
+        if message.body:
+            self._pieces.append(message.body)
+        self._complete = message.kind is MessageKind.END
 
 
 class StreamWriter(UploadWriter):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from maxlake.client.connections import ConnectionPool
 from maxlake.client.download import Download
-from maxlake.client.errors import BrokenConnectionError, ClientError, error_from_answer
+from maxlake.client.errors import (
+    BrokenConnectionError,
+    ClientError,
+    ConnectFailedError,
+    error_from_answer,
+)
 from maxlake.client.exchange import Answer, HttpRequest
+from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.upload import Upload
-from maxlake.protocol.limits import CLIENT_GET_ATTEMPTS, CLIENT_RETRY_PAUSE
+from maxlake.protocol.errors import ErrorCode
+from maxlake.protocol.limits import CLIENT_FIRST_CALL_SECONDS
 from odps import errors as odps_errors
 
 if TYPE_CHECKING:
     from maxlake.client.endpoint import StorageEndpoint
 
-_RETRIED_STATUSES = (502, 503, 504)
+_TOO_MANY_REQUESTS = 429
 
 
 class Transport:
@@ -26,34 +32,42 @@ class Transport:
     def __init__(self, endpoint: StorageEndpoint) -> None:
         self._endpoint = endpoint
         self._pool = ConnectionPool(endpoint)
+        self._answered = False
 
-    def call(self, request: HttpRequest) -> Answer:
+    def budget(self, seconds: float) -> RetryBudget:
+        """Return the budget of one call.
+
+        As long as nothing was ever heard from the endpoint, a wrong address is likelier than a restart.
+        """
+        return RetryBudget(seconds if self._answered else min(seconds, CLIENT_FIRST_CALL_SECONDS))
+
+    def call(self, request: HttpRequest, budget: RetryBudget) -> Answer:
         """Return the answer to ``request``; any status but 200 is raised.
 
-        A GET is repeated after a short pause when the service is overloaded or hangs up; a POST
-        never is (wire.md §3.4).
+        While it may help and the budget lasts, a request is made again: one that is repeatable after any
+        failure, another only if the service cannot have acted on it.
         """
-        if request.method != "GET":
-            return self._call_once(request)
-        pause = CLIENT_RETRY_PAUSE
-        for _ in range(CLIENT_GET_ATTEMPTS - 1):
+        while True:
             try:
-                return self._call_once(request)
+                download = self.download(request)
+                return Answer(download.status, download.headers, download.read_all())
             except ClientError as error:
-                broken = isinstance(error, BrokenConnectionError)
-                if not broken and error.status_code not in _RETRIED_STATUSES:
+                if not request.repeatable and not _was_refused(error):
                     raise
-            time.sleep(pause)
-            pause *= 2
-        return self._call_once(request)
+                budget.wait(error)
 
     def download(self, request: HttpRequest) -> Download:
-        """Return the answer to ``request`` with its body still to be read; any status but 200 is raised."""
+        """Return the answer to ``request`` with its body still to be read; any status but 200 is raised.
+
+        What the service refused to look at, for its clock or ours or for old credentials, is asked once more.
+        """
         try:
             return self._download_once(request)
         except odps_errors.AuthenticationRequestExpired:
-            # The service refused to look at the request: asking again repeats nothing.
             if not self._endpoint.reload_account():
+                raise
+        except ClientError as error:
+            if error.code != ErrorCode.REQUEST_TIME_TOO_SKEWED or not self._endpoint.set_clock(error.date):
                 raise
         return self._download_once(request)
 
@@ -66,10 +80,6 @@ class Transport:
         """Close idle connections; the transport stays usable."""
         self._pool.close()
 
-    def _call_once(self, request: HttpRequest) -> Answer:
-        download = self.download(request)
-        return Answer(download.status, download.headers, download.read_all())
-
     def _download_once(self, request: HttpRequest) -> Download:
         connection = self._send(request, chunked=False)
         try:
@@ -77,6 +87,7 @@ class Transport:
         except (OSError, HTTPException) as error:
             connection.close()
             raise self._broken(error) from error
+        self._answered = True
         download = Download(self._pool, connection, response)
         if download.status != 200:
             raise error_from_answer(
@@ -114,3 +125,8 @@ class Transport:
             code="BrokenConnection",
             endpoint=self._endpoint.url,
         )
+
+
+def _was_refused(error: ClientError) -> bool:
+    """Whether the service cannot have acted on the request: it was not reached, or took on no more."""
+    return isinstance(error, ConnectFailedError) or error.status_code == _TOO_MANY_REQUESTS

@@ -263,11 +263,20 @@ MAX_MAINTENANCE_TIME = 100 * 365 * 24 * 60 * 60
 CLIENT_IDLE_CONNECTIONS = 32
 #: How long an idle connection is reused: less than the 5 s after which common servers close it.
 CLIENT_IDLE_SECONDS = 4.0
-#: Attempts to connect (nothing was sent yet), and to GET through 502, 503 and 504 (wire.md §3.4).
+#: Attempts to connect at once (nothing was sent yet); of what goes wrong in the service, in all.
 CLIENT_CONNECT_ATTEMPTS = 3
-CLIENT_GET_ATTEMPTS = 4
-#: First pause between attempts; doubled each time.
+CLIENT_ATTEMPTS = 4
+#: Attempts of a call that comes further each time: a service that repeats itself must not keep it for ever.
+CLIENT_MOST_ATTEMPTS = 1000
+#: First pause between attempts, doubled each time, and the longest.
 CLIENT_RETRY_PAUSE = 0.1
+CLIENT_RETRY_MOST_PAUSE = 8.0
+#: How long one call goes on trying while the service cannot be reached or is busy, without coming further:
+#: it is restarted in seconds, and moved to another machine in a minute.
+CLIENT_RETRY_SECONDS = 60.0
+CLIENT_FIRST_CALL_SECONDS = 2.0
+#: Bytes of one batch received, compressed or not: batches of the service are of some MB.
+CLIENT_MAX_MESSAGE = 1024 * 1024 * 1024
 #: JSON and error answers are read whole; write schemas of MAX_COLUMNS columns stay below.
 CLIENT_MAX_ANSWER = 16 * 1024 * 1024
 #: Small pieces of an upload are gathered to this size; pieces of CLIENT_DIRECT_SEND go out uncopied.
