@@ -1,5 +1,6 @@
 """A real maxlake server for tests: yours and ours."""
 
+from maxlake.testing import faults
 from maxlake.testing.fault_proxy import ConnectionCut, Fault, FaultProxy, fault_proxy
 from maxlake.testing.local_server import LocalServer, ServerDiedError, local_server
 
@@ -10,5 +11,6 @@ __all__ = [
     "LocalServer",
     "ServerDiedError",
     "fault_proxy",
+    "faults",
     "local_server",
 ]

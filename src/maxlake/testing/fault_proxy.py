@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -67,11 +68,17 @@ class ProxiedRequest:
 
 @dataclass(frozen=True)
 class ProxiedAnswer:
-    """What the client is answered."""
+    """What the client is answered: the body's first ``break_after`` bytes, then what comes next.
+
+    That is by default the rest, after ``stall`` seconds; the connection's end where ``cut`` says so.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    break_after: int = 0
+    stall: float = 0.0
+    cut: bool = False
 
     @property
     def members(self) -> dict[str, Any]:
@@ -188,7 +195,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        self._send_body(answer)
+
+    def _send_body(self, answer: ProxiedAnswer) -> None:
+        self.wfile.write(answer.body[: answer.break_after])
+        if answer.stall:
+            self.wfile.flush()
+            time.sleep(answer.stall)
+        if answer.cut:
+            self.close_connection = True
+            return
+        self.wfile.write(answer.body[answer.break_after :])
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _proxy  # noqa: N815 - the base class's names
 
