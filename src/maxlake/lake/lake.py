@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import delete, insert, select
 
-from maxlake.lake import blob_key, definitions, ducklake, durable, snapshots
+from maxlake.lake import blob_key, catalog_format, definitions, ducklake, durable, snapshots
 from maxlake.lake.blob_store import BlobStore
 from maxlake.lake.database import Database
 from maxlake.lake.file_lists import FileLists
@@ -47,11 +47,20 @@ class Lake:
 
     @classmethod
     def open(cls, database: Database, data: Path) -> Lake:
-        """Open a project's tables; create the catalog on first use."""
-        durable.make_directory(data, within=data.parent)
-        database.create_tables()
-        lake = cls(database, data)
-        lake._initialize()
+        """Open a project's tables; create the catalog on first use.
+
+        Raises ``CatalogFormat`` for one that another build made and this one cannot read. What fails closes
+        the database.
+        """
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            with database.read() as connection:
+                catalog_format.check(connection, data.parent.name)
+            durable.make_directory(data, within=data.parent)
+            database.create_tables()
+            lake = cls(database, data)
+            lake._initialize()
+            undo.pop_all()
         return lake
 
     def _initialize(self) -> None:
@@ -74,6 +83,7 @@ class Lake:
                 insert(metadata),
                 [
                     {"key": "version", "value": ducklake.VERSION},
+                    {"key": catalog_format.FORMAT_KEY, "value": str(catalog_format.FORMAT)},
                     {"key": "created_by", "value": "maxlake"},
                     {"key": "data_path", "value": data_path},
                     {"key": "encrypted", "value": "false"},

@@ -35,6 +35,7 @@ class ErrorCode(StrEnum):
     ROW_OFFSET_MISMATCH = "RowOffsetMismatch"
     COMMIT_CONFLICT = "CommitConflict"
     CHANGED_ELSEWHERE = "ChangedElsewhere"
+    CATALOG_FORMAT = "CatalogFormat"
     CANCELLED = "Cancelled"
     VERSION_EXPIRED = "VersionExpired"
     FLOW_EXCEEDED = "FlowExceeded"
@@ -66,6 +67,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.ROW_OFFSET_MISMATCH: 409,
     ErrorCode.COMMIT_CONFLICT: 409,
     ErrorCode.CHANGED_ELSEWHERE: 409,
+    ErrorCode.CATALOG_FORMAT: 409,
     ErrorCode.CANCELLED: 409,
     ErrorCode.VERSION_EXPIRED: 409,
     ErrorCode.FLOW_EXCEEDED: 429,
