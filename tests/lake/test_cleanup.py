@@ -9,7 +9,16 @@ from itertools import count
 import pytest
 from sqlalchemy import func, insert, select
 
-from maxlake.lake import cleanup, commits, definitions, ducklake, evolution, expiry, orphans, snapshots
+from maxlake.lake import (
+    cleanup,
+    definitions,
+    ducklake,
+    evolution,
+    expiry,
+    file_details,
+    orphans,
+    snapshots,
+)
 from maxlake.lake.cleanup import FILES_AT_ONCE, Pin
 from maxlake.lake.database import metadata
 from maxlake.lake.files import ListedFile
@@ -94,7 +103,7 @@ def test_files_go_with_the_last_version_that_has_them(place: Place) -> None:
     ):
         assert rows_of(place.lake, kind) == 1
     assert rows_of(place.lake, ducklake.file_column_stats) == 3
-    for kind in (ducklake.files_scheduled_for_deletion, commits.removal):
+    for kind in (ducklake.files_scheduled_for_deletion, file_details.removal):
         assert rows_of(place.lake, kind) == 0
     assert place.ids() == [2]
 

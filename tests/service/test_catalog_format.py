@@ -59,9 +59,9 @@ def test_a_catalog_of_this_format_is_opened_again(tmp_path: Path) -> None:
 def test_a_change_of_our_tables_is_a_new_format() -> None:
     engine = create_engine("sqlite://")
     described = [
-        f"{table.name}: "
-        + ", ".join(f"{c.name} {c.type.compile(engine.dialect)} {c.nullable} {c.primary_key}" for c in table.c)
-        for table in metadata.sorted_tables
+        f"{column} {column.type.compile(engine.dialect)} {column.nullable} {column.primary_key}"
+        for table in metadata.tables.values()
+        for column in table.columns
         if table.name.startswith("maxlake_")
     ]
     found = hashlib.sha256("\n".join(sorted(described)).encode()).hexdigest()[:4]

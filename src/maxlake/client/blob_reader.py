@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: From this size on the first eight bytes of a blob alone are not taken for the length of a header (wire.md
 #: §11.5).
 _MOST_HEADER = 1024
+_ANY = msgspec.json.Decoder()
 _HEADER_KEYS = {"ContentType", "CustomFileName", "PartitionValues", "ColumnIndex", "DistributionKey"}
 
 
@@ -112,7 +113,7 @@ class BlobDataIterator:
             return False
         header = self._payload.peek(len(start) + length)[len(start) :]
         try:
-            found: Any = msgspec.json.decode(header)
+            found: Any = _ANY.decode(header)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         return len(header) == length and isinstance(found, dict) and set(found) <= _HEADER_KEYS

@@ -22,6 +22,22 @@ from maxlake.protocol.headers import REQUEST_ID_HEADER, ROUTE_TOKEN_HEADER
 
 R = TypeVar("R", bound=msgspec.Struct)
 
+_CONTENT = msgspec.json.Decoder(dict[str, Any])
+#: Msgspec learns a type where it is first used, and crashes where two threads are first: it learns these now.
+_LEARNT = [
+    msgspec.json.Decoder(kind)
+    for kind in (
+        CloseWriteStreamResponse,
+        CreateReadSessionResponse,
+        CreateWriteSessionResponse,
+        CreateWriteStreamResponse,
+        GetWriteSessionResponse,
+        GetWriteStreamResponse,
+        WriteBlobResponse,
+        WriteStreamResponse,
+    )
+]
+
 #: Spelled in either case by services (wire.md §4.2).
 _STATUS_KEYS = ("SessionStatus", "Status")
 
@@ -109,7 +125,7 @@ def acknowledged(answer: Answer) -> None:
 
 def _content(answer: Answer) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(answer.body, type=dict[str, Any])
+        return _CONTENT.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(answer, f"the body is not a JSON object ({error})") from error
 

@@ -19,9 +19,8 @@ from sqlalchemy import Table as SqlTable
 from maxlake.failpoints import MaintenancePoint, reach
 from maxlake.lake import ducklake
 from maxlake.lake.blob_uses import blob_use
-from maxlake.lake.commits import removal
 from maxlake.lake.database import Database
-from maxlake.lake.file_details import delete_detail, file_detail
+from maxlake.lake.file_details import delete_detail, file_detail, removal
 from maxlake.lake.lake import Lake
 
 _log = logging.getLogger(__name__)

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, String, and_, insert, select, update
-from sqlalchemy import Table as SqlTable
+from sqlalchemy import Connection, and_, insert, select, update
 
 from maxlake.lake import blob_uses, ducklake, partitions, tables
-from maxlake.lake.database import chunks, metadata
+from maxlake.lake.database import chunks
 from maxlake.lake.file_details import delete_detail, file_detail
 from maxlake.lake.files import ListedFile
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.parts import Part
 from maxlake.lake.snapshots import Snapshot, next_snapshot
 from maxlake.lake.tables import Table
-
-#: The files scheduled for deletion by us, below the data directory: that no session reads them was checked.
-removal = SqlTable("maxlake_removal", metadata, Column("path", String, primary_key=True))
 
 
 @dataclass(frozen=True, kw_only=True)

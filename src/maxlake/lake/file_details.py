@@ -35,3 +35,6 @@ delete_detail = SqlTable(
 )
 Index("maxlake_delete_file_table", ducklake.delete_file.c.table_id, ducklake.delete_file.c.begin_snapshot)
 Index("maxlake_delete_file_data", ducklake.delete_file.c.data_file_id)
+
+#: The files scheduled for deletion by us, below the data directory: that no session reads them was checked.
+removal = SqlTable("maxlake_removal", metadata, Column("path", String, primary_key=True))

@@ -43,6 +43,7 @@ partition = SqlTable(
 )
 
 PartitionKey = tuple[str, ...]
+_KEY = msgspec.json.Decoder(PartitionKey)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def encode_key(key: PartitionKey) -> str:
 
 def decode_key(text: str) -> PartitionKey:
     """Undo :func:`encode_key`."""
-    return msgspec.json.decode(text, type=PartitionKey)
+    return _KEY.decode(text)
 
 
 def canonical(table: Table, values: Mapping[str, str]) -> dict[str, str]:

@@ -127,13 +127,18 @@ class Table:
         return tuple(column.name for column in self.columns.partition_columns)
 
 
+# Made before threads are: msgspec crashes where two make the decoder of a type at once.
+_COLUMNS = msgspec.json.Decoder(list[StoredColumn])
+_OPTIONS = msgspec.json.Decoder(TableOptions)
+
+
 def encode_columns(stored: Iterable[StoredColumn]) -> str:
     """Return the text of ``maxlake_table.columns``: data columns, then partition columns."""
     return msgspec.json.encode(list(stored)).decode()
 
 
 def _table(row: AnyRow) -> Table:
-    stored = msgspec.json.decode(row.columns, type=list[StoredColumn])
+    stored = _COLUMNS.decode(row.columns)
     return Table(
         table_id=row.table_id,
         schema=row.schema_name,
@@ -144,7 +149,7 @@ def _table(row: AnyRow) -> Table:
             partition_columns=tuple(column.column for column in stored if column.partition),
         ),
         stored={column.name: column for column in stored},
-        options=msgspec.json.decode(row.options, type=TableOptions),
+        options=_OPTIONS.decode(row.options),
         owner=row.owner,
         created_at=row.created_at,
         modified_at=row.modified_at,

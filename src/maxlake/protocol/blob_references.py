@@ -58,6 +58,10 @@ class _Details(msgspec.Struct, frozen=True, array_like=True):
     file_name: str | None
 
 
+# Made before threads are: msgspec crashes where two make the decoder of a type at once.
+_DETAILS = msgspec.msgpack.Decoder(_Details)
+
+
 def seal(reference: BlobReference, key: bytes) -> str:
     """Return a reference as text, signed with the project's key."""
     place = reference.location
@@ -87,7 +91,7 @@ def unseal(text: str, key: bytes) -> BlobReference | None:
     if project is None or not hmac.compare_digest(_mac(body, key).encode(), mac.encode()):
         return None
     *_, object_name, packed = body.split(":")
-    details = msgspec.msgpack.decode(base64.urlsafe_b64decode(packed + "=="), type=_Details)
+    details = _DETAILS.decode(base64.urlsafe_b64decode(packed + "=="))
     return BlobReference(
         project=project,
         table_id=details.table_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,6 +19,10 @@ _LENGTH = struct.Struct("<Q")
 NO_FRAMES = bytes(_LENGTH.size)
 
 M = TypeVar("M", BlobHeader, BlobFooter)
+# Made before threads are: msgspec crashes where two make the decoder of a type at once.
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (BlobHeader, BlobFooter)
+}
 
 
 class FrameError(ValueError):
@@ -89,6 +93,6 @@ class FrameReader:
         if len(text) < size:
             raise FrameError("the body ends within a frame")
         try:
-            return msgspec.json.decode(text, type=kind)
+            return _DECODERS[kind].decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise FrameError(f"not a {kind.__name__}: {error}") from error

@@ -27,6 +27,9 @@ class AccessKey:
         return self.secret if access_id == self.access_id else None
 
 
+_STORED = msgspec.json.Decoder(AccessKey)
+
+
 def access_key(root: Path, environment: Mapping[str, str]) -> AccessKey:
     """Return the key to serve with: of the environment if set, else ROOT's own, made on first use.
 
@@ -49,7 +52,7 @@ def stored_key(root: Path) -> AccessKey:
     if path.stat().st_mode & 0o077:
         raise ValueError(f"others may read {path}: take their rights away with chmod 600")
     try:
-        key = msgspec.json.decode(path.read_bytes(), type=AccessKey)
+        key = _STORED.decode(path.read_bytes())
     except msgspec.MsgspecError as error:
         raise ValueError(f"{path} holds no access key: {error}") from error
     if not key.access_id or not key.secret:

@@ -19,6 +19,8 @@ from maxlake.protocol.errors import ConflictError, DeniedError, ErrorCode
 from maxlake.protocol.messages.write import StreamAddress, WriteRowsRequest, WriteRowsResponse
 from maxlake.service import store
 
+# Made before threads are (see read_sessions).
+_ANSWER = msgspec.msgpack.Decoder(WriteRowsResponse)
 _HOW_TO_ASK = "ask for a token with TableGetWriteStream and ExactlyOnceMode=true"
 
 
@@ -103,7 +105,7 @@ def earlier_answer(
             f"the next rows of the stream belong at RowOffset {stream.record_count}; {offset} {at}",
             where=where,
         )
-    return msgspec.msgpack.decode(answer, type=WriteRowsResponse)
+    return _ANSWER.decode(answer)
 
 
 def check_repeated(answer: WriteRowsResponse, record_count: int, request: WriteRowsRequest) -> None:

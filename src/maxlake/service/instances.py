@@ -50,6 +50,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is InstanceStatus.SUCCESS
 
 
+# Made before threads are (see read_sessions).
+_STORED = msgspec.msgpack.Decoder(Instance)
+
 #: The number PyODPS picks its exception class by (rest.md §6.2).
 _SQL_CODES = {
     ErrorCode.NO_SUCH_TABLE: "ODPS-0130131",
@@ -261,7 +264,7 @@ def _find(connection: Connection, condition: ColumnElement[bool]) -> Instance | 
 
 def _decoded(content: bytes, lease_until: datetime | None) -> Instance:
     """Return an instance; one whose server is gone has failed."""
-    instance = msgspec.msgpack.decode(content, type=Instance)
+    instance = _STORED.decode(content)
     if lease_until is None or lease_until >= datetime.now(UTC):
         return instance
     return msgspec.structs.replace(

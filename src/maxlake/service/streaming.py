@@ -49,6 +49,9 @@ from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import WriteSession
 from maxlake.service.write_streams import check_address, incomplete, schema_of
 
+# Made before threads are (see read_sessions).
+_ANSWER = msgspec.msgpack.Decoder(FlushResponse)
+
 
 class FlushKey(NamedTuple):
     """What a repeated upload has in common with the first."""
@@ -211,7 +214,7 @@ def _answers(connection: Connection, keys: Iterable[FlushKey | None]) -> dict[Fl
             flush.c.retry_id.in_(retry_ids)
         )
     )
-    return {FlushKey(*key): msgspec.msgpack.decode(answer, type=FlushResponse) for *key, answer in rows}
+    return {FlushKey(*key): _ANSWER.decode(answer) for *key, answer in rows}
 
 
 def _commit(project: Project, group: Sequence[Flush]) -> list[FlushOutcome]:

@@ -40,6 +40,8 @@ from maxlake.service.write_streams import (
 
 #: Bytes of a repeated body read at a time, to be thrown away.
 _DISCARDED_PIECE = 1024 * 1024
+# Made before threads are (see read_sessions).
+_ANSWER = msgspec.msgpack.Decoder(WriteRowsResponse)
 
 
 @contextmanager
@@ -181,7 +183,7 @@ def _retried(connection: Connection, request: WriteRowsRequest) -> WriteRowsResp
             store.upload.c.retry_id == request.retry_id,
         )
     ).scalar_one_or_none()
-    return msgspec.msgpack.decode(answer, type=WriteRowsResponse) if answer else None
+    return _ANSWER.decode(answer) if answer else None
 
 
 def _record(

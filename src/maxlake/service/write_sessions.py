@@ -45,6 +45,11 @@ class BlockOptions(msgspec.Struct, frozen=True):
     enhance_write_check: bool
 
 
+# Made before threads are (see read_sessions).
+_PARTITION = msgspec.json.Decoder(dict[str, str])
+_BLOCKS = msgspec.json.Decoder(BlockOptions)
+
+
 class WriteForm(Enum):
     """What the calls on a session are about: its streams, its blocks, or neither (wire.md §8)."""
 
@@ -171,9 +176,9 @@ def load(connection: Connection, target: TableTarget, session_id: str, principal
         session_id=session_id,
         table=table,
         state=WriteSessionState(row.state),
-        partition=msgspec.json.decode(row.partition, type=dict[str, str]),
+        partition=_PARTITION.decode(row.partition),
         overwrite=row.overwrite,
-        blocks=None if row.blocks is None else msgspec.json.decode(row.blocks, type=BlockOptions),
+        blocks=None if row.blocks is None else _BLOCKS.decode(row.blocks),
         schema_evolution=row.schema_evolution,
         expires_at=row.expires_at,
     )
