@@ -216,6 +216,44 @@ def test_a_table_with_a_primary_key_is_updated_deleted_from_and_merged_into(sql:
     assert "cannot be changed" in sql.fail("update keyed set id = 1")
 
 
+AMBIGUOUS = "several rows of the source match one row"
+
+
+@pytest.mark.parametrize(
+    ("source", "branches", "error"),
+    [
+        ("(1, 'x'), (1, 'y')", "when matched then update set v = s.v", AMBIGUOUS),
+        ("(2, 'x'), (1, 'y'), (2, 'x')", "when matched then delete", AMBIGUOUS),
+        (
+            "(1, 'x'), (1, 'y')",
+            "when matched and s.v = 'x' then delete when matched then update set v = s.v",
+            AMBIGUOUS,
+        ),
+        ("(1, 'x'), (1, 'y')", "when matched and s.v = 'x' then update set v = s.v", None),
+        ("(1, 'x'), (2, 'x')", "when matched then update set v = s.v", None),
+        ("(3, 'x'), (3, 'y')", "when not matched then insert values (s.id, 'x', s.v)", None),
+    ],
+)
+def test_a_row_is_merged_into_once_or_nothing_is(
+    sql: Sql, source: str, branches: str, error: str | None
+) -> None:
+    sql.run("drop table if exists once")
+    sql.run("create table once (ID bigint not null, v string, primary key (id)) partitioned by (pt string)")
+    sql.run("insert into once partition (pt='a') values (1, 'a'), (2, 'b')")
+    statement = (
+        f"merge into once t using (select * from values {source} as s(id, v)) s on t.id = s.id {branches}"
+    )
+    if error is None:
+        sql.run(statement)
+        assert sql.rows("select * from once") != [(1, "a", "a"), (2, "b", "a")]
+    else:
+        message = sql.fail(statement)
+        assert message.startswith("ODPS-0121095:")
+        assert error in message
+        assert "ID=1, pt=a" in message or "ID=2, pt=a" in message
+        assert sql.rows("select * from once order by id") == [(1, "a", "a"), (2, "b", "a")]
+
+
 @pytest.mark.parametrize(
     ("statement", "code", "mention"),
     [

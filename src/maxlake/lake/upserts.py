@@ -41,7 +41,7 @@ def staged_schema(table: Table) -> pa.Schema:
     return pa.schema([*(field.with_nullable(True) for field in storage_schema(table)), operation])
 
 
-def _key_columns(table: Table) -> list[StoredColumn]:
+def key_columns(table: Table) -> list[StoredColumn]:
     """Return what tells rows apart: a primary key occurs once in a partition."""
     names = (*table.options.primary_key, *table.partition_keys)
     return [table.stored[table.columns.column(name).name] for name in names]
@@ -136,7 +136,7 @@ def _computed(empty: Upsert, name: str) -> Upsert:
     from maxlake.lake.key_index import KeyIndex  # noqa: PLC0415
 
     lake, table, staged, base = empty.lake, empty.table, empty.staged, empty.base
-    columns = _key_columns(table)
+    columns = key_columns(table)
     with ExitStack() as undo, KeyIndex([storage_type(parse_type(each.type)) for each in columns]) as index:
         index.add(_uploaded(lake, table, staged, [*columns, POSITION, OPERATION]))
         within = _between(columns, index.bounds())

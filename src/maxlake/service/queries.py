@@ -182,7 +182,8 @@ class _Work:
                 return query
             case Change() as change:
                 assert target is not None
-                return rows_of(change, [column.name for column in target.columns.all_columns])
+                columns = [column.name for column in target.columns.all_columns]
+                return rows_of(change, columns, [*target.options.primary_key, *target.partition_keys])
             case statement:
                 return statement.query
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from maxlake.lake.definitions import number_columns
 from maxlake.lake.parts import Upload, storage_schema
@@ -27,11 +28,12 @@ from maxlake.lake.sql.engine import connect
 from maxlake.lake.sql.jobs import Done, Failed, Inserted, Job, Outcome, Rows
 from maxlake.lake.sql.result_types import result_type
 from maxlake.lake.tables import StoredColumn, Table, TableOptions
-from maxlake.lake.upserts import staged_schema
+from maxlake.lake.upserts import key_columns, staged_schema
 from maxlake.protocol.columns import Column
 from maxlake.protocol.enums import Operation
 from maxlake.protocol.errors import BadRequestError, ErrorCode, MaxlakeError
 from maxlake.protocol.sql.duckdb_types import duckdb_type, quoted, text_literal
+from maxlake.protocol.sql.names import AMBIGUOUS_OPERATION
 from maxlake.protocol.types.ingest import to_storage
 from maxlake.protocol.types.model import Kind, OdpsType, Simple
 from maxlake.protocol.types.text import parse_type
@@ -128,7 +130,10 @@ def _stored(
     for batch in connection.sql(text).to_arrow_reader(_BATCH_ROWS):
         arrays = [_checked(array, column) for array, column in zip(batch.columns, columns, strict=True)]
         if batch.num_rows:
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
+            if table.options.primary_key:
+                _check_unambiguous(rows, table)
+            yield rows
 
 
 def _checked(array: pa.Array, column: StoredColumn) -> pa.Array:
@@ -139,6 +144,17 @@ def _checked(array: pa.Array, column: StoredColumn) -> pa.Array:
             ErrorCode.DATA_ERROR, "the column is NOT NULL, and a row has no value", where=where
         )
     return found
+
+
+def _check_unambiguous(rows: pa.RecordBatch, table: Table) -> None:
+    twice = pc.index(rows.column(OPERATION.name), AMBIGUOUS_OPERATION).as_py()
+    if twice >= 0:
+        raise BadRequestError(
+            ErrorCode.DATA_ERROR,
+            "several rows of the source match one row of the table, and MERGE changes a row once: make them "
+            "one, or tell them apart in ON or in the conditions of WHEN",
+            where=", ".join(f"{key.name}={rows.column(key.name)[twice]}" for key in key_columns(table)),
+        )
 
 
 def _result_columns(

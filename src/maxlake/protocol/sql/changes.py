@@ -12,12 +12,14 @@ from sqlglot import exp
 from maxlake.protocol.columns import OPERATION_COLUMN
 from maxlake.protocol.enums import Operation
 from maxlake.protocol.sql.model import Change, Query
+from maxlake.protocol.sql.names import AMBIGUOUS_OPERATION
 from maxlake.protocol.sql.parts import read_table_name, refuse_repeated
 from maxlake.protocol.sql.query import read_query
 from maxlake.protocol.sql.tree import children, read, read_name, refuse
 
 #: What says of a row of MERGE that the table has it; no column is called so.
 _MATCHED = "__matched"
+_MERGED = "merged"
 _Values = dict[str, exp.Expr]
 #: When a branch of MERGE applies, what becomes of the row, and the values it has then.
 _Branch = tuple[exp.Expr, Operation, Callable[[Sequence[str]], _Values]]
@@ -44,14 +46,18 @@ def changed_columns(change: Change) -> set[str]:
     return {name for each in updates if isinstance(each, exp.Update) for name in _assigned(each)}
 
 
-def rows_of(change: Change, columns: Sequence[str]) -> Query:
-    """Return the query of a change of a table with these columns. Raises parse errors as queries do."""
+def rows_of(change: Change, columns: Sequence[str], keys: Sequence[str]) -> Query:
+    """Return the query of a change of a table with these columns, of which ``keys`` tell rows apart.
+
+    Rows that MERGE would change more than once have ``AMBIGUOUS_OPERATION``. Raises the parse errors of
+    queries.
+    """
     tree = change.tree
     table = tree.this.copy()
     if table.args.get("alias") is None:
         table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
     if isinstance(tree, exp.Merge):
-        return read_query(_merged(tree, table, columns))
+        return read_query(_unambiguous(_merged(tree, table, columns), columns, keys))
     values = _kept(table.alias, columns)
     operation = Operation.DELETE
     if isinstance(tree, exp.Update):
@@ -60,6 +66,22 @@ def rows_of(change: Change, columns: Sequence[str]) -> Query:
     select = exp.select(*_items(values, exp.Literal.number(operation.value))).from_(table)
     where = tree.args.get("where")
     return read_query(select.where(where.this.copy()) if where else select)
+
+
+def _unambiguous(merged: exp.Select, columns: Sequence[str], keys: Sequence[str]) -> exp.Select:
+    """Return what becomes of the rows of MERGE, those that nothing becomes of left out."""
+    rows = exp.Subquery(this=merged, alias=exp.TableAlias(this=exp.to_identifier(_MERGED)))
+    values = _kept(_MERGED, columns)
+    matched, operation = (exp.column(name, _MERGED, quoted=True) for name in (_MATCHED, OPERATION_COLUMN))
+    sources = exp.Window(
+        this=exp.Anonymous(this="count", expressions=[exp.Star()]),
+        partition_by=[matched.copy(), *(values[key.lower()].copy() for key in keys)],
+    )
+    several = exp.And(this=matched, expression=exp.GT(this=sources, expression=exp.Literal.number(1)))
+    refused = exp.Neg(this=exp.Literal.number(-AMBIGUOUS_OPERATION))
+    told = exp.Case(ifs=[exp.If(this=several, true=refused)], default=operation.copy())
+    chosen = exp.Not(this=exp.Is(this=operation, expression=exp.Null()))
+    return exp.select(*_items(values, told)).from_(rows).where(chosen)
 
 
 def _items(values: _Values, operation: exp.Expr) -> list[exp.Expr]:
@@ -91,6 +113,7 @@ def _known(node: exp.Expr, values: _Values, columns: Sequence[str]) -> _Values:
 
 
 def _merged(tree: exp.Merge, table: exp.Table, columns: Sequence[str]) -> exp.Select:
+    """Return what becomes of each row of the source, NULL if nothing does, and whether it is matched."""
     branches = list(_branches(tree, table.alias))
     alias = table.args["alias"]
     marked = exp.select(exp.Star(), exp.alias_(exp.true(), _MATCHED)).from_(_bare(table))
@@ -103,11 +126,9 @@ def _merged(tree: exp.Merge, table: exp.Table, columns: Sequence[str]) -> exp.Se
         for name, cases in values.items():
             cases.append(exp.If(this=condition.copy(), true=row.get(name) or exp.Null()))
     found: _Values = {name: exp.Case(ifs=cases) for name, cases in values.items()}
-    select = exp.select(*_items(found, exp.Case(ifs=operations))).from_(tree.args["using"].copy())
-    select = select.join(target, on=tree.args["on"].copy(), join_type="left")
-    whole = exp.Subquery(this=select, alias=exp.TableAlias(this=exp.to_identifier("merged")))
-    chosen = exp.Not(this=exp.Is(this=exp.column(OPERATION_COLUMN, quoted=True), expression=exp.Null()))
-    return exp.select(exp.Star()).from_(whole).where(chosen)
+    items = [*_items(found, exp.Case(ifs=operations)), exp.column(_MATCHED, table.alias)]
+    select = exp.select(*items).from_(tree.args["using"].copy())
+    return select.join(target, on=tree.args["on"].copy(), join_type="left")
 
 
 def _bare(table: exp.Table) -> exp.Table:

@@ -2,3 +2,5 @@
 
 #: The DuckDB schema of the scans: qualified by it, none can be taken for a common table expression.
 SCANS = "scans"
+#: Stands for the operation of a row of the table that several rows of MERGE's source are to change.
+AMBIGUOUS_OPERATION = -1
