@@ -138,7 +138,7 @@ def _computed(empty: Upsert, name: str) -> Upsert:
     lake, table, staged, base = empty.lake, empty.table, empty.staged, empty.base
     columns = key_columns(table)
     with ExitStack() as undo, KeyIndex([storage_type(parse_type(each.type)) for each in columns]) as index:
-        index.add(_uploaded(lake, table, staged, [*columns, POSITION, OPERATION]))
+        index.add(uploaded_rows(lake, table, staged, [*columns, POSITION, OPERATION]))
         within = _between(columns, index.bounds())
         if base and within is not None:
             with lake.database.read() as connection:
@@ -146,12 +146,12 @@ def _computed(empty: Upsert, name: str) -> Upsert:
             lookup = KeyLookup(lake.data, [*columns, POSITION, ROW_ID], within, index.few_values())
             index.find(lookup.rows(candidates))
         deletes = write_deletes(lake.data, table, base, index, name, undo)
-        rows = _uploaded(lake, table, staged, list(table.stored.values()))
+        rows = uploaded_rows(lake, table, staged, list(table.stored.values()))
         inserts, updates = write_rows(lake.data, table, rows, index, name, undo)
         return replace(empty, inserts=inserts, updates=updates, deletes=deletes, undo=undo.pop_all())
 
 
-def _uploaded(
+def uploaded_rows(
     lake: Lake, table: Table, staged: Sequence[Part], columns: Sequence[StoredColumn]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the rows of uploaded parts, with the place of their part."""

@@ -41,7 +41,8 @@ from maxlake.protocol.sql.model import (
     RowStatement,
     TableScan,
 )
-from maxlake.service import pins, session_parts, sql_targets
+from maxlake.protocol.types.model import OdpsType
+from maxlake.service import pins, session_parts, sql_blobs, sql_targets
 from maxlake.service.pins import Pin
 from maxlake.service.predicates import session_predicate
 from maxlake.service.project import Project
@@ -158,13 +159,15 @@ class _Work:
                 query = self._query(target)
                 read = [(scan, self._session.get(connection, scan.table)) for scan in query.scans]
                 scans = [self._scan(connection, scan, table, snapshot) for scan, table in read]
-            pinned = self._pins({table.table_id for _, table in read}, snapshot)
+            tables_read = [table for _, table in read]
+            job = self._job(query, scans, tables_read, target)
+            pinned = self._pins({table.table_id for table in tables_read}, snapshot)
             with self._database.write() as connection:
                 if snapshots.oldest_kept(connection) > snapshot:
                     continue
                 for pin in pinned:
                     pins.add(connection, pin, b"")
-            return Planned(self._job(query, scans, [table for _, table in read], target), pinned, target)
+            return Planned(job, pinned, target)
 
     def _target(self, connection: Connection) -> Table | None:
         """Return the table the statement changes, None if it reads only, or makes one."""
@@ -209,25 +212,27 @@ class _Work:
         ]
 
     def _job(self, query: Query, scans: Sequence[Scan], read: Sequence[Table], target: Table | None) -> Job:
+        columns = {
+            scan.name: [(column.name, column.type) for column in table.columns.all_columns]
+            for scan, table in zip(scans, read, strict=True)
+        }
+        declared = declared_types(query, columns)
         return Job(
             text=query.text,
             data=self._data,
             spill=str(self._project.spill / self._id),
             scans=tuple(scans),
-            output=self._rows(query, scans, read) if target is None else self._inserted(target),
+            output=self._rows(declared) if target is None else self._inserted(target, read, declared),
             memory=QUERY_MEMORY,
             threads=min(os.cpu_count() or 1, _MOST_THREADS),
         )
 
-    def _rows(self, query: Query, scans: Sequence[Scan], read: Sequence[Table]) -> Rows:
-        columns = {
-            scan.name: [(column.name, column.type) for column in table.columns.all_columns]
-            for scan, table in zip(scans, read, strict=True)
-        }
-        declared = tuple(None if t is None else str(t) for t in declared_types(query, columns))
+    def _rows(self, declared: Sequence[OdpsType | None]) -> Rows:
+        texts = tuple(None if t is None else str(t) for t in declared)
         if isinstance(self._statement, CreateTableAs):
-            return Rows(self._data, self._new_path(self._statement), self._id, declared)
-        return Rows(str(self._project.results), self._id, self._id, declared, MAX_RESULT_BYTES)
+            sql_blobs.check_created(declared)
+            return Rows(self._data, self._new_path(self._statement), self._id, texts)
+        return Rows(str(self._project.results), self._id, self._id, texts, MAX_RESULT_BYTES)
 
     def _new_path(self, statement: CreateTableAs) -> str:
         """Return where the rows of a table lie that is created when they are there."""
@@ -236,7 +241,9 @@ class _Work:
     def _new_directory(self, statement: CreateTableAs) -> str:
         return f"{statement.table.name.lower()}-{self._id}"
 
-    def _inserted(self, target: Table) -> Inserted:
+    def _inserted(
+        self, target: Table, read: Sequence[Table], declared: Sequence[OdpsType | None]
+    ) -> Inserted:
         statement = self._statement
         if isinstance(statement, Insert):
             given = sql_targets.given(target, statement)
@@ -244,6 +251,7 @@ class _Work:
         else:
             given = (*(column.name for column in target.columns.all_columns), OPERATION_COLUMN)
             fixed = {}
+        sql_blobs.check_inserted(target, read, given, declared)
         return Inserted(
             directory=self._data,
             path=str(target.path),
@@ -270,6 +278,11 @@ class _Work:
 
     def _finish_rows(self, target: Table, done: Done, end: End) -> bool:
         parts = list(done.parts)
+        try:
+            sql_blobs.check_written(self._project, target, parts)
+        except BaseException:
+            self._discard(target, None, parts)
+            raise
         replaced = (
             sql_targets.replaced(target, self._statement, done)
             if isinstance(self._statement, Insert)

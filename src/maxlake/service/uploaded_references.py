@@ -20,7 +20,8 @@ class UploadedReferences:
     def __init__(self, project: Project, table: Table) -> None:
         self._project = project
         self._table = table
-        self._columns = [column for column in table.columns.columns if holds_blobs(column.type)]
+        #: The columns that hold some.
+        self.columns = [each for each in table.stored.values() if holds_blobs(each.column.type)]
         self._kept: set[str] = set()
 
     def check(self, batch: pa.RecordBatch) -> None:
@@ -28,11 +29,11 @@ class UploadedReferences:
 
         Raises ``DATA_ERROR`` for one that does not lead to a blob of this table, or no longer.
         """
-        for column in self._columns:
+        for column in self.columns:
             where = f"{self._table.full_name}, column {column.name}"
             found = {
                 _object(self._project, self._table, value, where)
-                for leaf in leaves(batch.column(column.name), column.type)
+                for leaf in leaves(batch.column(column.name), column.column.type)
                 for value in leaf.drop_null().to_pylist()
             }
             _keep(self._project, found - self._kept, where)
