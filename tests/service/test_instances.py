@@ -2,20 +2,23 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import msgspec
 import pytest
 from sqlalchemy import select, update
 
 from maxlake.protocol.enums import InstanceStatus
-from maxlake.protocol.errors import BadRequestError, ConflictError, NotFoundError
+from maxlake.protocol.errors import BadRequestError, BusyError, ConflictError, ErrorCode, NotFoundError
 from maxlake.protocol.limits import QUERY_TIME, RESULT_LIFETIME
 from maxlake.protocol.sql.model import Query
 from maxlake.protocol.sql.statements import parse_statement
-from maxlake.service import expiry, instances, queries, store
+from maxlake.service import expiry, instances, queries, query_runner, store
 from maxlake.service.project import Project
+from maxlake.service.query_runner import QueryRunner
 from maxlake.service.sql_session import Session
 from tests.service.scene import Scene
 from tests.service.sql import ME, PATIENCE, Sql
@@ -132,6 +135,38 @@ def test_what_was_told_as_failed_never_becomes_visible(project: Project) -> None
             ended = state.scalar_one() is not None
     assert not instances.get(project, instance.instance_id, ME).succeeded
     assert sql.rows("select count(*) from late") == [(0,)]
+
+
+def test_a_statement_that_found_no_place_can_be_repeated_under_its_uuid(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, sql = Scene(project, partitions=""), Sql(project)
+    with monkeypatch.context() as full:
+        full.setattr(query_runner, "MAX_QUERIES", 0)
+        full.setattr(query_runner, "MAX_WAITING_QUERIES", 0)
+        with pytest.raises(BusyError, match="waiting already"):
+            scene.sql("insert into t values (1)", "same")
+    sql.ended(scene.sql("insert into t values (1)", "same"))
+    assert sql.rows("select count(*) from t") == [(1,)]
+
+
+def test_leases_are_renewed_although_that_failed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_runner, "INSTANCE_LEASE", 0.03)
+    runner, renewals, renewed = QueryRunner(), list[Sequence[str]](), Event()
+
+    def renew(held: Sequence[str]) -> None:
+        renewals.append(held)
+        if len(renewals) == 1:
+            raise BusyError(ErrorCode.SERVICE_UNAVAILABLE, "the catalog is locked")
+        renewed.set()
+
+    def work(_: object) -> None:
+        renewed.wait(PATIENCE)
+
+    runner.start("one", work, renew)
+    assert renewed.wait(PATIENCE)
+    runner.close()
+    assert renewals[1] == ["one"]
 
 
 def test_instances_are_listed_the_newest_first(project: Project) -> None:

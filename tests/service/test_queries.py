@@ -1,5 +1,6 @@
 """What statements do to the tables of a project: SELECT, INSERT, CREATE TABLE AS, UPDATE, DELETE, MERGE."""
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -276,6 +277,36 @@ def test_a_bad_statement_is_an_error_that_says_why(sql: Sql, statement: str, cod
     assert error.startswith(f"{code}:")
     assert mention in error
     assert sql.rows("select count(*) from bad") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("select 1,\n  nope from bad", "[2,3]"),
+        ("select 'é', `no pe` from bad", "[1,13]"),
+        ("select id from bad where\n\tid = 1 and b.c = 'x'", "[2,13]"),
+        ("select id from (select id, nope from bad where id in (1, 2)) t where nope = 1", "[1,28]"),
+        ("select x.id, x.nope from (select id, 1 as nope from bad) y join bad x on x.id = y.id", "[1,14]"),
+        ("select id, c, count(*) from bad group by id", "[1,12]"),
+        ("insert into bad (id) select nope + 1 from bad", "[1,29]"),
+        ("create table worse as select id from bad union all\nselect zz from bad", "[2,8]"),
+        ("select * from bad join\n demo.missing m on bad.id = m.id", "[2,2]"),
+        ("merge into bad using missing on bad.id = missing.id when matched then delete", "primary key"),
+        ("desc missing", "[1,6]"),
+        ("drop table missing", "[1,12]"),
+        ("alter table\nmissing drop columns x", "[2,1]"),
+        ("select instr(id, 1, 'x') from bad", None),
+        ("select id from bad union all select id, c from bad", None),
+        ("insert into bad select cast('x' as bigint), 1 / 0", None),
+    ],
+)
+def test_an_error_has_its_place_where_that_is_known(sql: Sql, statement: str, place: str | None) -> None:
+    sql.run("create table if not exists bad (id bigint not null, c char(3))")
+    error = sql.fail(statement)
+    if place is None:
+        assert re.match(r"ODPS-\d+: ", error), error
+    else:
+        assert place in error
 
 
 def test_questions_are_answered_as_text(sql: Sql) -> None:

@@ -43,6 +43,9 @@ class ErrorCode(StrEnum):
     INTERNAL_SERVER_ERROR = "InternalServerError"
 
 
+#: Line and column of a word of a statement, from 1.
+Place = tuple[int, int]
+
 HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.INVALID_ARGUMENT: 400,
     ErrorCode.PARSE_ERROR: 400,
@@ -80,17 +83,19 @@ class MaxlakeError(Exception):
     """Base of everything maxlake raises on purpose.
 
     ``message`` says what happened and what to do next, ``where`` names the table, session, stream
-    or row concerned (empty when the message says it already).
+    or row concerned (empty when the message says it already). ``place`` is where in a statement it went
+    wrong, None where nobody knows, or it is no statement.
     """
 
     #: Whether repeating the identical call can succeed.
     retryable: ClassVar[bool] = False
 
-    def __init__(self, code: ErrorCode, message: str, *, where: str = "") -> None:
+    def __init__(self, code: ErrorCode, message: str, *, where: str = "", place: Place | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.where = where
+        self.place = place
 
     @property
     def status_code(self) -> int:

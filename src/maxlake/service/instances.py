@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from maxlake.failpoints import Failpoint, reach
 from maxlake.lake.plans import Plan
 from maxlake.lake.tables import StoredColumn
 from maxlake.protocol.enums import InstanceStatus
@@ -148,8 +149,9 @@ def _begin(
             lambda cancelled: _run(project, instance, session, statement, cancelled),
             lambda held: _renew(project, held),
         )
-    except MaxlakeError as error:
-        _finish(project, _failed(instance, error))
+    except MaxlakeError:
+        with project.lake.database.write() as connection:
+            connection.execute(delete(store.instance).where(_ROW.instance_id == instance.instance_id))
         raise
     return instance
 
@@ -170,8 +172,10 @@ def _run(
             plan, columns = (found.plan, found.columns) if found.plan else (None, ())
             _check_lease(connection, instance)
             _update(connection, _ended(instance, InstanceStatus.SUCCESS, plan=plan, columns=columns))
+            reach(Failpoint.BEFORE_COMMIT_TRANSACTION)
 
         queries.execute(session, instance.instance_id, statement, cancelled, end)
+        reach(Failpoint.AFTER_COMMIT_TRANSACTION)
     except MaxlakeError as error:
         _finish(project, _failed(instance, error, stopped=cancelled() and not project.queries.closing))
     except Exception:  # noqa: BLE001 - whatever it is, clients poll for the end
@@ -191,7 +195,8 @@ def _failed(instance: Instance, error: MaxlakeError, *, stopped: bool = False) -
 def _sql_error(error: MaxlakeError) -> str:
     if error.code is ErrorCode.PARSE_ERROR:
         return str(error)
-    return f"{_SQL_CODES.get(error.code, _SQL_DEFAULT_CODE)}:[1,1] {error}"
+    place = "" if error.place is None else "[{},{}]".format(*error.place)
+    return f"{_SQL_CODES.get(error.code, _SQL_DEFAULT_CODE)}:{place} {error}"
 
 
 # -- rows of the catalog -----------------------------------------------------------------------------
@@ -271,7 +276,7 @@ def _decoded(content: bytes, lease_until: datetime | None) -> Instance:
         instance,
         status=InstanceStatus.FAILED,
         ended_at=lease_until,
-        result="ODPS-0010000:[1,1] the server that ran the statement ended; nothing of it is visible",
+        result="ODPS-0010000: the server that ran the statement ended; nothing of it is visible",
     )
 
 

@@ -31,6 +31,7 @@ from maxlake.protocol.errors import (
 )
 from maxlake.protocol.limits import MAX_RESULT_BYTES, MAX_UPSERT_ATTEMPTS, QUERY_MEMORY, QUERY_TIME
 from maxlake.protocol.partitions import PartitionFilter
+from maxlake.protocol.sql import places
 from maxlake.protocol.sql.changes import rows_of
 from maxlake.protocol.sql.lineage import declared_types
 from maxlake.protocol.sql.model import (
@@ -95,7 +96,7 @@ def _attempt(project: Project, work: _Work, cancelled: Callable[[], bool], end: 
         spill.mkdir(parents=True, exist_ok=True)
         outcome = project.queries.workers.run(planned.job, cancelled)
         if isinstance(outcome, Failed):
-            raise _error(outcome)
+            raise _error(outcome, planned.job.text)
         return work.finish(planned, outcome, end)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
@@ -108,14 +109,15 @@ def plan(session: Session, instance_id: str, statement: RowStatement) -> Planned
     return _Work(session, instance_id, statement).planned()
 
 
-def _error(failed: Failed) -> MaxlakeError:
+def _error(failed: Failed, text: str) -> MaxlakeError:
     if failed.busy:
         return BusyError(failed.code, failed.message)
     if failed.code is ErrorCode.INTERNAL_SERVER_ERROR:
         return InternalError(failed.code, failed.message)
     if failed.code in (ErrorCode.CANCELLED, ErrorCode.REQUEST_TIMEOUT):
         return ConflictError(failed.code, failed.message)
-    return BadRequestError(failed.code, failed.message)
+    place = None if failed.offset is None else places.find(text, failed.offset, failed.message)
+    return BadRequestError(failed.code, failed.message, place=place)
 
 
 @dataclass(frozen=True)

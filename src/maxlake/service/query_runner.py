@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock, Thread
@@ -9,6 +10,8 @@ from threading import Event, Lock, Thread
 from maxlake.lake.sql.processes import WorkerPool
 from maxlake.protocol.errors import BusyError, ErrorCode
 from maxlake.protocol.limits import INSTANCE_LEASE, MAX_QUERIES, MAX_WAITING_QUERIES
+
+_log = logging.getLogger(__name__)
 
 #: Is told whether its work is no longer wanted.
 Work = Callable[[Callable[[], bool]], None]
@@ -50,6 +53,8 @@ class QueryRunner:
     def _run(self, instance_id: str, work: Work, stop: Event) -> None:
         try:
             work(lambda: stop.is_set() or self._closed.is_set())
+        except Exception:  # noqa: BLE001 - nobody waits for it here; clients are told when the lease runs out
+            _log.exception("the end of instance %s could not be recorded", instance_id)
         finally:
             with self._lock:
                 self._stops.pop(instance_id, None)
@@ -59,7 +64,10 @@ class QueryRunner:
             with self._lock:
                 held = list(self._stops)
             if held:
-                renew(held)
+                try:
+                    renew(held)
+                except Exception:  # noqa: BLE001 - the next time may be in time
+                    _log.exception("the leases of %s instances could not be renewed", len(held))
 
     def stop(self, instance_id: str) -> bool:
         """Ask an instance to stop; False if it is none of those here."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from maxlake.lake import tables
 from maxlake.lake.tables import Table
-from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.errors import NotFoundError, invalid_argument
 from maxlake.protocol.sql.model import TableName
 from maxlake.protocol.targets import DEFAULT_SCHEMA
 from maxlake.service.project import Project
@@ -42,4 +42,7 @@ class Session:
 
     def get(self, connection: Connection, name: TableName) -> Table:
         """Return the table of a name. Raises ``NoSuchTable`` or ``NoSuchSchema``."""
-        return tables.get(connection, self.schema_of(name), name.name)
+        try:
+            return tables.get(connection, self.schema_of(name), name.name)
+        except NotFoundError as error:
+            raise NotFoundError(error.code, error.message, where=error.where, place=name.place) from error

@@ -35,6 +35,7 @@ def connect(job: Job) -> duckdb.DuckDBPyConnection:
         "threads": job.threads,
         "temp_directory": job.spill,
         "max_temp_directory_size": f"{QUERY_SPILL}B",
+        "errors_as_json": True,
     }
     connection = duckdb.connect(":memory:", config=configuration)
     connection.execute(files("maxlake.lake.sql").joinpath(_MACROS).read_text())

@@ -83,11 +83,15 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The job left nothing. ``busy`` says that it may succeed at another time."""
+    """The job left nothing. ``busy`` says that it may succeed at another time.
+
+    ``offset`` is the byte of the job's text that the message is about, None where it is about no one place.
+    """
 
     code: ErrorCode
     message: str
     busy: bool = False
+    offset: int | None = None
 
 
 Outcome = Done | Failed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from maxlake.protocol.errors import Place
 from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.types.model import OdpsType
 
@@ -18,6 +19,7 @@ class TableName:
     project: str | None
     schema: str | None
     name: str
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

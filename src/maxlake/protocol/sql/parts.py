@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.sql.model import ColumnDefinition, TableName
+from maxlake.protocol.sql.places import place_of
 from maxlake.protocol.sql.tree import children, placed, read, read_constant, read_name, read_text, refuse
 from maxlake.protocol.types.text import parse_type
 
@@ -18,9 +19,10 @@ def read_table_name(node: object) -> TableName:
     table = read(node, exp.Table, "this", "db", "catalog")
     name = read_name(table.this, "table")
     first, second = table.args.get("catalog"), table.args.get("db")
+    place = place_of(first or second or table.this)
     if first is None:
-        return TableName(None if second is None else read_name(second, "project"), None, name)
-    return TableName(read_name(first, "project"), read_name(second, "schema"), name)
+        return TableName(None if second is None else read_name(second, "project"), None, name, place)
+    return TableName(read_name(first, "project"), read_name(second, "schema"), name, place)
 
 
 def read_names(node: exp.Expr) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from maxlake.protocol.sql.duckdb_types import duckdb_type
 from maxlake.protocol.sql.model import Query, TableScan
 from maxlake.protocol.sql.names import SCANS
 from maxlake.protocol.sql.parts import read_table_name
+from maxlake.protocol.sql.places import PlacedDuckDB
 from maxlake.protocol.sql.tree import placed, read_name, refuse
 from maxlake.protocol.types.model import Kind, OdpsType, Simple
 from maxlake.protocol.types.text import parse_type
@@ -33,7 +34,8 @@ def read_query(tree: object) -> Query:
     tree = tree.copy()
     scans = _Tables().resolve(tree)
     translated = _translated(tree)
-    return Query(tuple(scans), translated, translated.sql(dialect="duckdb", comments=False, identify=True))
+    text = translated.sql(dialect=PlacedDuckDB, comments=False, identify=True)
+    return Query(tuple(scans), translated, text)
 
 
 class _Tables:

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.names import check_name
+from maxlake.protocol.sql.places import place_of
 
 Node = TypeVar("Node", bound=exp.Expr)
 _MAX_DIGITS = 9
@@ -26,11 +27,9 @@ def refuse(node: object, message: str) -> NoReturn:
     """Raise the parse error at the first name or call inside ``node``."""
     if isinstance(node, exp.Expr):
         for inside in node.walk(bfs=False):
-            place = inside.meta
-            if "line" in place:
-                raise parse_error(
-                    message, place["line"], max(1, place["col"] - place["end"] + place["start"])
-                )
+            place = place_of(inside)
+            if place is not None:
+                raise parse_error(message, *place)
     raise parse_error(message)
 
 

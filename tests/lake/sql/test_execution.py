@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from maxlake.lake.sql.execution import run
 from maxlake.lake.sql.jobs import Done, Failed, Job, Outcome, Rows
-from maxlake.lake.sql.worker import run
 from maxlake.protocol.errors import ErrorCode
 
 MEBIBYTE = 1024 * 1024
