@@ -39,9 +39,9 @@ POINTS = [
 ]
 LAST_PASS = 6
 #: Seconds: the start of two workers, and some statements of each kind.
-LONGEST_LIFE = 5.0
+LONGEST_LIFE = 4.0
 #: Seconds after which a server whose failpoint kills its workers is killed, too.
-PATIENCE = 10.0
+PATIENCE = 6.0
 
 
 class World:
@@ -132,13 +132,13 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader, monkeypatch: pyt
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:
-    for point in budget(30).points(at_least=len(POINTS)):
+    for point in budget(20).points(at_least=len(POINTS)):
         failpoint = POINTS[point % len(POINTS)]
         world.live(PATIENCE, f"{failpoint}:{world.rng.randint(1, LAST_PASS)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget) -> None:
-    for _ in budget(20).points(at_least=4):
+    for _ in budget(15).points(at_least=3):
         world.live(world.rng.uniform(0, LONGEST_LIFE))
     world.finish()
