@@ -276,7 +276,7 @@ def open_session(project: Project, target: RowTarget, session_id: str, principal
     if expires_at < datetime.now(UTC):
         raise ConflictError(
             ErrorCode.INVALID_SESSION_STATUS,
-            "the read session has expired; refresh it with TableGetReadSession and session_refresh=true",
+            "the read session has expired; get it with session_refresh=true to go on with it",
             where=f"{target}, session {session_id}",
         )
     return session
