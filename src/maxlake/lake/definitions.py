@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from maxlake.lake import ducklake, foreign, tables
 from maxlake.lake.buckets import check_clustering, has_one_form
+from maxlake.lake.partitions import PartitionKey, encode_key
 from maxlake.lake.partitions import partition as partition_table
 from maxlake.lake.snapshots import Snapshot, new_uuid, next_snapshot, quoted
 from maxlake.lake.tables import StoredColumn, Table, TableOptions, table_detail
@@ -277,6 +278,29 @@ def set_options(connection: Connection, table: Table, options: TableOptions) -> 
         .where(table_detail.c.table_id == table.table_id)
         .values(options=msgspec.json.encode(options).decode(), ddl_at=datetime.now(UTC))
     )
+
+
+def set_owner(connection: Connection, table: Table, owner: str) -> None:
+    """Name the owner of a table."""
+    connection.execute(
+        update(table_detail)
+        .where(table_detail.c.table_id == table.table_id)
+        .values(owner=owner, ddl_at=datetime.now(UTC))
+    )
+
+
+def touch(connection: Connection, table: Table, keys: Iterable[PartitionKey]) -> None:
+    """Let a table, and partitions of it, count as changed now; its version stays."""
+    now = datetime.now(UTC)
+    connection.execute(
+        update(table_detail).where(table_detail.c.table_id == table.table_id).values(modified_at=now)
+    )
+    for key in keys:
+        connection.execute(
+            update(partition_table)
+            .where(partition_table.c.table_id == table.table_id, partition_table.c.key == encode_key(key))
+            .values(modified_at=now)
+        )
 
 
 def create_schema(connection: Connection, name: str) -> None:

@@ -1,21 +1,25 @@
-"""The rows of a query as text (rest.md §8.3)."""
+"""Rows as text: those of a query (rest.md §8.3), and the first of a table."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from maxlake.lake import tables
 from maxlake.lake.scans import BatchLimits, Projection, scan
 from maxlake.protocol import limits
+from maxlake.protocol.messages.read import PreviewRequest
+from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.types.arrow import ReadUnits
 from maxlake.protocol.types.model import Array, Decimal, Kind, Map, OdpsType, Simple, Struct, Vector
 from maxlake.protocol.types.text import parse_type
+from maxlake.service import rows
 from maxlake.service.instances import Instance
 from maxlake.service.project import Project
 
@@ -37,9 +41,22 @@ def as_text(project: Project, instance: Instance) -> str:
         projection,
         BatchLimits(limits.DEFAULT_BATCH_ROWS, limits.PREVIEW_BATCH_BYTES),
     )
+    return _csv([column.name for column in instance.columns], kinds, batches)
+
+
+def head(project: Project, target: TableTarget, request: PreviewRequest) -> str:
+    """Return the first rows of a table in the same form (see :func:`rows.preview`)."""
+    stream = rows.preview(project, target, request)
+    with project.lake.database.read() as connection:
+        columns = tables.get(connection, target.schema, target.table).columns
+    names = stream.schema.names
+    return _csv(names, [columns.column(name).type for name in names], stream.batches)
+
+
+def _csv(names: Sequence[str], kinds: Sequence[OdpsType], batches: Iterable[pa.RecordBatch]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerow([column.name for column in instance.columns])
+    writer.writerow(names)
     for batch in batches:
         writer.writerows(_rows(batch, kinds))
         if text.tell() > limits.MAX_TEXT_BYTES:
@@ -47,7 +64,7 @@ def as_text(project: Project, instance: Instance) -> str:
     return text.getvalue()
 
 
-def _rows(batch: pa.RecordBatch, kinds: list[OdpsType]) -> Iterator[list[str]]:
+def _rows(batch: pa.RecordBatch, kinds: Sequence[OdpsType]) -> Iterator[list[str]]:
     columns = [_texts(array, kind) for array, kind in zip(batch.columns, kinds, strict=True)]
     for row in zip(*columns, strict=True):
         yield list(row)

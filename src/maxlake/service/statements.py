@@ -70,6 +70,10 @@ class _Runner:
                 self._set_options(table, comment=statement.comment)
             case model.SetLifecycle():
                 self._set_options(table, lifecycle=statement.lifecycle)
+            case model.SetOwner():
+                definitions.set_owner(self._connection, table, statement.owner)
+            case model.Touch():
+                self._touch(table, statement.partition)
 
     def _tolerating(self, tolerated: ErrorCode | None, change: Callable[[], None]) -> None:
         """Run a change; with IF [NOT] EXISTS, what is there (or gone) already is fine."""
@@ -129,6 +133,11 @@ class _Runner:
         else:
             keys = [()]
         commits.commit(self._connection, table, [], replaced=keys)
+
+    def _touch(self, table: Table, spec: PartitionSpec | None) -> None:
+        keys = [] if spec is None else self._keys(table, [spec])
+        self._check_exist(table, keys)
+        definitions.touch(self._connection, table, keys)
 
     def _check_exist(self, table: Table, keys: Sequence[PartitionKey]) -> None:
         if not all(partitions.exists(self._connection, table, key) for key in keys):

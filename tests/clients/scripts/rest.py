@@ -1,5 +1,9 @@
 """What the entry objects of PyODPS do with the server over REST, the same in every release."""
 
+import datetime
+import decimal
+import time
+
 from behaviours import behaviour, refused, same
 from odps.models import TableSchema
 from odps.types import Column, Partition
@@ -138,12 +142,39 @@ def partitions(context):
 
 
 @behaviour()
-def rows_over_rest_are_refused(context):
-    """`head` reads CSV from a path of its own; an answer of another kind would pass for rows."""
-    _, table = made(context)
-    for where in ({}, {"partition": "pt=a"}):
-        head = lambda: list(table.head(1, **where))  # noqa: B023, E731
-        refused(errors.InvalidArgument, head, mention="TablePreview")
+def first_rows(context):
+    """`head`, which reads CSV over REST where it cannot preview."""
+    odps = context.server.odps()
+    columns = "id bigint, t string, d double, b boolean, at datetime, n decimal(10,2), l array<bigint>"
+    table = odps.create_table(context.table, (columns, "pt string"))
+    same(list(table.head(3)), [])
+    values = "1, 'Größe \\n\"1\"', 1.5, true, datetime'2020-01-02 03:04:05', 2.5, array(1, 2)"
+    odps.execute_sql(f"insert into {context.table} partition (pt='a') select {values}")
+    nothing = ", ".join(["null"] * 6)
+    odps.execute_sql(f"insert into {context.table} partition (pt='b') select 2, {nothing}")
+    first = [record.values[:7] for record in table._head_by_data(1)]
+    at, number = datetime.datetime(2020, 1, 2, 3, 4, 5), decimal.Decimal("2.5")
+    same(first, [[1, 'Größe \n"1"', 1.5, True, at, number, [1, 2]]])
+    same(len(list(table.head(9))), 2)
+    (only,) = table._head_by_data(9, partition="pt='b'", columns=["t", "id"])
+    same((only["id"], only["t"]), (2, None))
+    refused(errors.InvalidArgument, lambda: table._head_by_data(1, partition="nokey=1"), mention="nokey")
+
+
+@behaviour()
+def owner_and_time_of_tables(context):
+    odps, table = made(context)
+    table.create_partition("pt=a")
+    table.set_owner("it's me")
+    same(odps.get_table(context.table).owner, "it's me")
+    changed = odps.get_table(context.table).last_data_modified_time
+    time.sleep(1.1)  # times are told in seconds
+    table.touch("pt=a")
+    touched = odps.get_table(context.table)
+    assert touched.last_data_modified_time > changed
+    assert touched.get_partition("pt=a").last_data_modified_time > touched.creation_time
+    table.touch()
+    failed_statement(context, lambda: table.touch("pt=z"), mention="does not exist")
 
 
 @behaviour()

@@ -34,7 +34,7 @@ def test_types_are_kept_as_written(text: str):
     [
         "add jar x",
         "msck repair t",
-        "alter table t touch",
+        "alter table t archive",
         "create table t (a int) foo",
         "drop package p",
         "explain select 1",

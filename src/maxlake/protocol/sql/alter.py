@@ -1,4 +1,4 @@
-"""ALTER TABLE: partitions, columns, the table's name, lifecycle and comment."""
+"""ALTER TABLE: partitions, columns, the table's name, lifecycle, comment, owner and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from maxlake.protocol.sql.model import (
     RenameTable,
     SetComment,
     SetLifecycle,
+    SetOwner,
     TableName,
+    Touch,
 )
 from maxlake.protocol.sql.parts import (
     read_column,
@@ -132,11 +134,22 @@ def _set(table: TableName, action: object) -> SetLifecycle | SetComment:
             return refuse(action, "Only SET LIFECYCLE and SET COMMENT are supported, one at a time")
 
 
+def _set_owner(table: TableName, action: object) -> SetOwner:
+    return SetOwner(table, read_text(read(action, odps.ChangeOwner, "this").this))
+
+
+def _touch(table: TableName, action: object) -> Touch:
+    partition = read(action, odps.Touch, "partition").args.get("partition")
+    return Touch(table, None if partition is None else read_partition_spec(partition))
+
+
 _CHANGES: dict[type, Callable[[TableName, object], AlterTable]] = {
     exp.DropPartition: _drop_partitions,
     odps.AddColumns: _add_columns,
     odps.DropColumns: _drop_columns,
     odps.ChangeColumn: _change_column,
+    odps.ChangeOwner: _set_owner,
+    odps.Touch: _touch,
     exp.AlterRename: _rename_table,
     exp.AlterSet: _set,
 }

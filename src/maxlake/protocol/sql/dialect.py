@@ -49,6 +49,18 @@ class ChangeColumn(Expression):
     }
 
 
+class ChangeOwner(Expression):
+    """``CHANGEOWNER TO this``."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True}
+
+
+class Touch(Expression):
+    """``TOUCH [PARTITION (...)]``."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"partition": False}
+
+
 class Truncate(Expression):
     """``TRUNCATE TABLE this [PARTITION (...), ...]``."""
 
@@ -98,9 +110,11 @@ class OdpsParser(QueryParser):
     ALTER_PARSERS: ClassVar = {
         "ADD": lambda self: self._parse_alter_table_add(),
         "CHANGE": lambda self: self._parse_alter_table_change(),
+        "CHANGEOWNER": lambda self: self._parse_change_owner(),
         "DROP": lambda self: self._parse_alter_table_drop(),
         "RENAME": lambda self: self._parse_rename(),
         "SET": lambda self: self._parse_alter_table_set(),
+        "TOUCH": lambda self: self.expression(Touch(partition=self._parse_partition())),
     }
 
     STATEMENTS: ClassVar = {
@@ -362,6 +376,10 @@ class OdpsParser(QueryParser):
         if self._match(TokenType.NULL):
             return self.expression(ChangeColumn(this=name, allow_null=True))
         return self.expression(ChangeColumn(this=name, definition=self._parse_definition()))
+
+    def _parse_change_owner(self) -> ChangeOwner:
+        self._expect("TO")
+        return self.expression(ChangeOwner(this=self._parse_string()))
 
     def _parse_rename(self) -> exp.AlterRename | ChangeColumn:
         if self._match(TokenType.COLUMN):

@@ -168,6 +168,22 @@ class SetComment:
 
 
 @dataclass(frozen=True, slots=True)
+class SetOwner:
+    """``ALTER TABLE ... CHANGEOWNER TO``."""
+
+    table: TableName
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """``ALTER TABLE ... TOUCH``: the table, or a partition of it, counts as changed now."""
+
+    table: TableName
+    partition: PartitionSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSchema:
     """``CREATE SCHEMA``."""
 
@@ -283,6 +299,8 @@ AlterTable = (
     | RenameTable
     | SetLifecycle
     | SetComment
+    | SetOwner
+    | Touch
 )
 #: Statements that read or write rows, which may take long.
 RowStatement = Query | Insert | CreateTableAs | Change

@@ -48,7 +48,7 @@ def xml_reply(root: Element, *headers: tuple[str, str]) -> Reply:
 
 def text_reply(text: str) -> Reply:
     """Return plain text as answer."""
-    return Reply(text.encode(), "text/plain")
+    return Reply(text.encode(), "text/plain; charset=utf-8")
 
 
 def http_date(moment: datetime) -> str:

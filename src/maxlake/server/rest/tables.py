@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_LISTED
+from maxlake.protocol.messages.read import PreviewRequest
 from maxlake.protocol.partitions import PartitionSpec, parse_partition_spec
+from maxlake.protocol.targets import TableTarget
 from maxlake.server.exchange import Reply
-from maxlake.server.rest.call import RestCall, http_date, seconds, xml_reply
+from maxlake.server.rest.call import RestCall, http_date, seconds, text_reply, xml_reply
 from maxlake.server.rest.xml import element
 from maxlake.service import tables
 
@@ -26,7 +28,7 @@ _MANAGED = "MANAGED_TABLE"
 def show(call: RestCall) -> Reply:
     """``GET tables/T``: the table, one of its partitions, or the list of them, as the query says."""
     if call.parameters.flag("data"):
-        raise invalid_argument("rows are not served here: read them with TablePreview or a read session")
+        return _head(call)
     if call.parameters.flag("partitions"):
         return _list_partitions(call)
     if call.parameters.flag("partition"):
@@ -52,6 +54,21 @@ def show(call: RestCall) -> Reply:
             format="Json",
         )
     )
+
+
+def _head(call: RestCall) -> Reply:
+    """Answer the first rows as CSV: what ``head()`` asks for where it cannot preview."""
+    from maxlake.service import results  # noqa: PLC0415 - see instances.py
+
+    named = (call.parameters.text("cols") or "").split(",")
+    request = PreviewRequest(
+        limit=call.parameters.unsigned("linenum"),
+        partition=call.parameters.text("partition") or "",
+        columns=tuple(name for name in named if name),
+    )
+    schema = call.parameters.text("schema_name") or call.schema
+    target = TableTarget(call.project.name, schema, call.names["table"])
+    return text_reply(results.head(call.project, target, request))
 
 
 def _schema(table: Table) -> dict[str, Any]:
