@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,20 +24,8 @@ from maxlake.protocol.headers import REQUEST_ID_HEADER, ROUTE_TOKEN_HEADER
 R = TypeVar("R", bound=msgspec.Struct)
 
 _CONTENT = msgspec.json.Decoder(dict[str, Any])
-#: Msgspec learns a type where it is first used, and crashes where two threads are first: it learns these now.
-_LEARNT = [
-    msgspec.json.Decoder(kind)
-    for kind in (
-        CloseWriteStreamResponse,
-        CreateReadSessionResponse,
-        CreateWriteSessionResponse,
-        CreateWriteStreamResponse,
-        GetWriteSessionResponse,
-        GetWriteStreamResponse,
-        WriteBlobResponse,
-        WriteStreamResponse,
-    )
-]
+#: Msgspec learns a type where it is first converted to, and crashes where two threads are first.
+_converting = Lock()
 
 #: Spelled in either case by services (wire.md §4.2).
 _STATUS_KEYS = ("SessionStatus", "Status")
@@ -132,7 +121,8 @@ def _content(answer: Answer) -> dict[str, Any]:
 
 def _convert(answer: Answer, content: dict[str, Any], kind: type[R]) -> R:
     try:
-        response = msgspec.convert(content, kind)
+        with _converting:
+            response = msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise _malformed(answer, f"not a {kind.__name__}: {error}") from error
     response.request_id = request_id_of(answer.headers)  # pyright: ignore[reportAttributeAccessIssue]
