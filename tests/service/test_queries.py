@@ -269,6 +269,12 @@ def test_a_row_is_merged_into_once_or_nothing_is(
         ("insert into bad partition (pt='a') values (1, 'x')", "ODPS-0420411", "pt"),
         ("select sum(9223372036854775807) from (values (1), (2)) as t(x)", "ODPS-0121095", "Conversion"),
         ("update bad set c = 'x'", "ODPS-0130071", "primary key"),
+        ("delete from bad where id = 1", "ODPS-0130071", "INSERT OVERWRITE"),
+        (
+            "merge into bad using t2 on bad.id = t2.id when matched then delete",
+            "ODPS-0130071",
+            "INSERT OVERWRITE",
+        ),
     ],
 )
 def test_a_bad_statement_is_an_error_that_says_why(sql: Sql, statement: str, code: str, mention: str) -> None:

@@ -1,8 +1,11 @@
 """ALTER TABLE as clients write it, from statement to rows."""
 
+from datetime import datetime
+
 import pyarrow as pa
 import pytest
 
+from maxlake.lake import snapshots
 from maxlake.protocol.messages.read import CreateReadSessionRequest, ReadAddress, ReadRowsRequest
 from maxlake.protocol.types.text import parse_type
 from maxlake.service import read_sessions, rows, tables
@@ -58,6 +61,29 @@ def test_the_statements_of_pyodps(project: Project) -> None:
     run(scene, f"ALTER TABLE {t} RENAME TO `u`;")
     assert [column.name for column in table(scene, "u").columns.columns] == ["id", "a", "c"]
     assert not scene.sql("ALTER TABLE t DROP COLUMN a;").succeeded
+
+
+def test_touched_is_changed_now_and_the_version_stays(project: Project) -> None:
+    scene = Scene(project)
+    run(scene, "ALTER TABLE t ADD PARTITION (pt='a') PARTITION (pt='b')")
+
+    def times() -> list[datetime]:
+        found = tables.list_partitions(project, "default", "t", None)
+        return [table(scene).modified_at, *(partition.modified_at for partition in found)]
+
+    def version() -> int:
+        with project.lake.database.read() as connection:
+            return snapshots.latest(connection)
+
+    before, latest = times(), version()
+    run(scene, "ALTER TABLE t TOUCH")
+    touched = times()
+    assert (touched[0] > before[0], touched[1:]) == (True, before[1:])
+    run(scene, "ALTER TABLE t TOUCH PARTITION (pt='b')")
+    assert (times()[0] > touched[0], times()[1], times()[2] > before[2]) == (True, before[1], True)
+    assert "does not exist" in refusal(scene, "ALTER TABLE t TOUCH PARTITION (pt='z')")
+    run(scene, "ALTER TABLE t CHANGEOWNER TO 'bob'")
+    assert (table(scene).owner, version()) == ("bob", latest)
 
 
 def test_every_form(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import select
 import subprocess
 import sys
@@ -20,7 +21,9 @@ _COMMAND = (sys.executable, "-m", "maxlake.lake.sql.worker")
 #: How often a running job is asked whether it is still wanted.
 _POLL = 0.2
 _CHUNK = 1024 * 1024
+#: Bytes of what a process has printed that its death tells: to the client, and in the log.
 _ERROR_TEXT = 2000
+_ERROR_LOG = 64 * 1024
 #: Jobs a process runs before another takes its place, so that what it has not given back is.
 _JOBS = 100
 
@@ -117,7 +120,7 @@ class _Worker:
         return piece
 
     def _last_words(self) -> str:
-        self._errors.seek(0)
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _ERROR_LOG))
         text = self._errors.read().decode(errors="replace").strip()
         _log.error("a SQL worker died: %s", text or "no message")
         return text.splitlines()[-1][:_ERROR_TEXT] if text else "no message"
