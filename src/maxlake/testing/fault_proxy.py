@@ -26,6 +26,8 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 Headers = tuple[tuple[str, str], ...]
 
+_MEMBERS = msgspec.json.Decoder(dict[str, Any])
+
 
 class _BodyTooLargeError(Exception):
     """A request is larger than MAX_BODY."""
@@ -83,7 +85,7 @@ class ProxiedAnswer:
     @property
     def members(self) -> dict[str, Any]:
         """The members of the JSON object that is the body."""
-        return msgspec.json.decode(self.body)
+        return _MEMBERS.decode(self.body)
 
     def with_members(self, **members: object) -> ProxiedAnswer:
         """Return the same answer with other members, by the names they have in JSON."""
