@@ -26,6 +26,8 @@ COMMITTED = Reply({"CommitMessage": "cm"})
 REFUSED = Reply({"Code": "SCHEMA_MISMATCH", "Message": "no such column"}, 400, early=True)
 EARLY = Reply({"CommitMessage": "cm"}, early=True)
 PIECE = os.urandom(1024 * 1024)
+#: Seconds a busy machine may take for what takes no time: who waits for the service waits far longer.
+PATIENCE = 10
 #: More than the sockets of a connection hold, and what may be ahead of them.
 PLENTY = 64
 
@@ -48,7 +50,7 @@ def senders() -> list[threading.Thread]:
 
 def no_senders() -> bool:
     """Whether all senders end soon."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while senders() and time.monotonic() < deadline:
         time.sleep(0.01)
     return not senders()
@@ -212,7 +214,7 @@ def test_giving_up_never_waits(serving: Serving, how: str) -> None:
         else:
             with pytest.raises(KeyError), writer:
                 raise KeyError
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < PATIENCE
         assert no_senders()
         server.reading.set()
         assert server.requests == []
@@ -242,7 +244,7 @@ def test_the_interpreter_ends_with_an_unfinished_writer() -> None:
             writer.write(bytes(1_000_000))
     """
     command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, timeout=30, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, timeout=120, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 

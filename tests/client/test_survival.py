@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from maxlake.client import Status, retry_budget
+from maxlake.client import Status, retry_budget, upload_spool
 from maxlake.client.errors import (
     BrokenConnectionError,
     CommitOutcomeUnknownError,
@@ -16,6 +16,7 @@ from maxlake.client.errors import (
     MalformedAnswerError,
     TruncatedStreamError,
 )
+from maxlake.protocol.headers import WRITE_ACCESS_TOKEN_HEADER
 from maxlake.protocol.limits import CLIENT_ATTEMPTS
 from odps import errors
 from tests.client.replay import HANG_UP, ReplayServer, Reply
@@ -211,5 +212,49 @@ def test_an_upload_is_not_repeated_behind_the_callers_back() -> None:
         writer = server.client(retry_seconds=5).write_rows_stream("s", 0)
         writer.write(b"rows")
         with pytest.raises(BrokenConnectionError, match="not known"):
+            writer.finish()
+        assert len(server.requests) == 1
+
+
+# -- exactly-once uploads -----------------------------------------------------------------------------
+
+STORED = Reply({"CommitMessage": "cm", "ExactlyOnceRowOffset": 6})
+
+
+def once(server: ReplayServer, seconds: float = 5) -> Any:
+    client = server.client(retry_seconds=seconds)
+    return client.write_rows_stream("s", 0, row_offset=3, access_token="token")
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+@pytest.mark.parametrize("trouble", [HANG_UP, BUSY, Reply({"Code": "FlowExceeded"}, 429, early=True)])
+def test_an_upload_with_an_offset_is_sent_again(trouble: Reply, size: int) -> None:
+    pieces = [bytes([number]) * size for number in range(5)]
+    with ReplayServer(trouble, trouble, STORED) as server:
+        writer = once(server)
+        for piece in pieces:
+            assert writer.write(bytearray(piece))
+        assert writer.finish() == ("cm", True)
+        assert writer.get_write_stream_response().exactly_once_row_offset == 6
+        assert server.last.body == b"".join(pieces)
+        assert len({each.target for each in server.requests}) == 1
+        assert {each.headers[WRITE_ACCESS_TOKEN_HEADER] for each in server.requests} == {"token"}
+
+
+def test_an_upload_with_an_offset_is_given_up_in_time() -> None:
+    with ReplayServer(HANG_UP) as server:
+        writer = once(server, seconds=0.3)
+        writer.write(b"rows")
+        with pytest.raises(BrokenConnectionError):
+            writer.finish()
+        assert writer.finish() == (None, False)
+
+
+def test_an_upload_too_large_to_keep_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_spool, "CLIENT_SPOOL_BYTES", 100)
+    with ReplayServer(HANG_UP, STORED) as server:
+        writer = once(server)
+        writer.write(bytes(101))
+        with pytest.raises(BrokenConnectionError):
             writer.finish()
         assert len(server.requests) == 1

@@ -153,3 +153,28 @@ def test_a_commit_happens_once(site: Site, name: str, fault: Fault) -> None:
     with site.proxy.inject(faults.when(rule, fault)):
         write(client, ROWS.select(["id"]))
     assert read(client).num_rows == ROW_COUNT
+
+
+def test_rows_with_offsets_are_stored_once(site: Site) -> None:
+    """Answers are lost, and whole requests: the writer notices nothing."""
+    site.server.odps().create_table("offsets", "id bigint")
+    client = site.client_of("offsets")
+    session = client.create_write_session().session_id
+    client.create_write_stream(session, 0)
+    state = client.get_write_stream(session, "0", 0, exactly_once_mode=True)
+    offset = state.row_offset or 0
+    for number, fault in enumerate(
+        [faults.lose_answer, faults.unreachable, faults.busy(0), faults.lose_answer]
+    ):
+        rule = faults.first(2, faults.action("TableWrite"))
+        with site.proxy.inject(faults.when(rule, fault)):
+            how = {"row_offset": offset, "access_token": state.access_token}
+            writer = client.write_rows_arrow(session, 0, **how)
+            for _ in range(3):
+                writer.write(pa.record_batch({"id": pa.array(range(30_000))}))
+            writer.finish()
+        offset = writer.get_write_stream_response().exactly_once_row_offset
+        assert offset == 90_000 * (number + 1)
+    client.close_write_stream(session, 0)
+    client.commit_write_session(session)
+    assert read(client).num_rows == 360_000

@@ -21,6 +21,7 @@ from maxlake.client.requests import (
 )
 from maxlake.client.resumable_rows import ResumableRows, UnresumableRows
 from maxlake.client.streams import StreamReader, StreamWriter
+from maxlake.client.upload_spool import UploadSpool
 from maxlake.protocol.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -269,6 +270,9 @@ class StorageApiClient(BlobApi):
         ``record_count`` announces the number of rows, 0 when unknown. ``row_offset`` and
         ``access_token`` belong to exactly-once mode, -1 and ``None`` otherwise. ``compression`` is
         checked only: it is ``ArrowWriter`` that compresses.
+
+        In exactly-once mode rows are sent again when the connection breaks: the offset keeps them from being
+        stored twice. Otherwise only the caller can know what to do: a higher ``stream_version`` begins anew.
         """
         self._require_table("write_rows_stream")
         require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
@@ -276,7 +280,10 @@ class StorageApiClient(BlobApi):
             session_id, stream_id, stream_version, record_count, compression, row_offset, access_token
         )
         request = builders.write_rows(self._target, rows, self._token(route_token))
-        return StreamWriter(lambda: self._upload(request), self._follow_route)
+        if row_offset < 0 or access_token is None:
+            return StreamWriter(lambda: self._upload(request), self._follow_route)
+        spool = UploadSpool(self._budget())
+        return StreamWriter.of_rows_stored_once(lambda: self._upload(request), self._follow_route, spool)
 
     def close_write_stream(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maxlake.client.download import Download
     from maxlake.client.responses import WriteStreamResponse
     from maxlake.client.upload import Upload
+    from maxlake.client.upload_spool import UploadSpool
 
 
 class StreamReader(io.IOBase):
@@ -142,7 +143,24 @@ class StreamWriter(UploadWriter):
     def __init__(
         self, upload: Callable[[], Upload], on_route_token: Callable[[str], object] | None = None
     ) -> None:
-        super().__init__(upload)
+        self._prepare(upload, on_route_token, None)
+
+    @classmethod
+    def of_rows_stored_once(
+        cls, upload: Callable[[], Upload], on_route_token: Callable[[str], object], spool: UploadSpool
+    ) -> Self:
+        """Return a writer that sends its rows again when the connection breaks."""
+        made = cls.__new__(cls)
+        made._prepare(upload, on_route_token, spool)
+        return made
+
+    def _prepare(
+        self,
+        upload: Callable[[], Upload],
+        on_route_token: Callable[[str], object] | None,
+        spool: UploadSpool | None,
+    ) -> None:
+        super().__init__(upload, spool)
         self._on_route_token = on_route_token
         self._message: str | None = None
         self._response: WriteStreamResponse | None = None

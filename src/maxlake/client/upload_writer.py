@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maxlake.client import parsers
 from maxlake.client.enums import Status
+from maxlake.client.errors import ClientError
 from maxlake.client.pipeline import Pipeline
 from maxlake.protocol.limits import CLIENT_DIRECT_SEND, CLIENT_UPLOAD_CHUNK
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from maxlake.client.exchange import Answer
     from maxlake.client.upload import Upload
+    from maxlake.client.upload_spool import UploadSpool
 
 R = TypeVar("R")
 
@@ -23,13 +25,17 @@ R = TypeVar("R")
 class UploadWriter(io.IOBase):
     """Bytes being sent. ``upload`` begins the request; it is called by the first write that sends.
 
+    With a ``spool`` the request is made again, from the first byte, when it fails for a reason that may pass:
+    for uploads that the service stores once however often they come.
+
     A failure is raised once, by the write or the end that learns of it, and kept in ``error``. Leaving a
     ``with`` block finishes; closing before that, or leaving it by an exception, discards what was sent.
     """
 
-    def __init__(self, upload: Callable[[], Upload]) -> None:
+    def __init__(self, upload: Callable[[], Upload], spool: UploadSpool | None = None) -> None:
         self.error: BaseException | None = None
         self._begin = upload
+        self._spool = spool
         self._pipeline: Pipeline | None = None
         self._pending = bytearray()
         self._status = Status.RUNNING
@@ -58,13 +64,14 @@ class UploadWriter(io.IOBase):
             return None
         self._ended = True
         try:
-            answer = self._begun().finish([memoryview(self._pending)])
+            answer = self._finished()
             self._headers = answer.headers
             parsed = parse(answer)
         except BaseException as error:
             self._fail(error)
             raise
         self._status = Status.OK
+        self._forget()
         return parsed
 
     def finish(self) -> Any:
@@ -87,6 +94,7 @@ class UploadWriter(io.IOBase):
         """Close the writer; an upload that was not finished is discarded by the service."""
         if self._pipeline is not None:
             self._pipeline.abort()
+        self._forget()
         super().close()
 
     def __exit__(
@@ -106,6 +114,8 @@ class UploadWriter(io.IOBase):
             return False
         view = memoryview(data).cast("B")
         try:
+            if self._spool is not None:
+                self._spool.keep(view)
             if view.nbytes >= CLIENT_DIRECT_SEND:
                 self._send([memoryview(self._pending), view], lent=lent)
             else:
@@ -118,8 +128,37 @@ class UploadWriter(io.IOBase):
         return True
 
     def _send(self, pieces: list[memoryview], *, lent: bool) -> None:
-        self._begun().send(pieces, lent=lent)
+        try:
+            self._begun().send(pieces, lent=lent)
+        except ClientError as error:
+            self._begin_again(error)
         self._pending = bytearray()
+
+    def _finished(self) -> Answer:
+        while True:
+            try:
+                return self._begun().finish([memoryview(self._pending)])
+            except ClientError as error:
+                self._begin_again(error)
+            self._pending = bytearray()
+
+    def _begin_again(self, error: ClientError) -> None:
+        """Make the request again, up to the last byte written; raise ``error`` if that is no use."""
+        spool = self._spool
+        while True:
+            if spool is None or not spool.is_whole:
+                raise error
+            if self._pipeline is not None:
+                self._pipeline.abort()
+                self._pipeline = None
+            spool.budget.wait(error)
+            try:
+                for piece in spool.pieces():
+                    self._begun().send([piece], lent=False)
+            except ClientError as again:
+                error = again
+            else:
+                return
 
     def _begun(self) -> Pipeline:
         if self._pipeline is None:
@@ -131,3 +170,8 @@ class UploadWriter(io.IOBase):
         self._pending = bytearray()
         if self._pipeline is not None:
             self._pipeline.abort()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._spool is not None:
+            self._spool.close()

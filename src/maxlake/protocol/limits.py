@@ -285,6 +285,10 @@ CLIENT_DIRECT_SEND = 64 * 1024
 #: Bytes of an upload that wait for a slow service while the caller makes more. The memory of a writer
 #: is this, a chunk being gathered and a batch being serialised.
 CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
+#: Of an upload that can be sent again, what is kept in memory, and at most, in a temporary file: the largest
+#: upload that one request should be.
+CLIENT_SPOOL_MEMORY = 16 * 1024 * 1024
+CLIENT_SPOOL_BYTES = 1024 * 1024 * 1024
 #: Blobs that a parallel reader asks for in one request.
 CLIENT_BLOBS_PER_REQUEST = 64
 #: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
