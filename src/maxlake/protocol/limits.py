@@ -96,6 +96,15 @@ UPLOAD_STALL = 15 * 60
 #: Bytes of one string or binary value, as told to clients in MaxFieldSize.
 MAX_FIELD_SIZE = 8 * 1024 * 1024
 
+#: Blocks of one tunnel upload (the vendor's limit).
+MAX_TUNNEL_BLOCKS = 20_000
+#: Bytes of one record of the tunnel: it is held whole until its end has come.
+MAX_RECORD_BYTES = 128 * 1024 * 1024
+#: Values of records that are Python objects at a time, of some 100 bytes each, texts aside.
+MAX_RECORD_BATCH_VALUES = 64 * 1024
+#: Bytes of an upload decoded at a time.
+DECODED_PIECE = 128 * 1024
+
 # -- blobs ------------------------------------------------------------------------------------------
 
 #: Bytes of one blob (the vendor's limit).

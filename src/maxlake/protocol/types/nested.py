@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from maxlake.protocol.types.model import Array, Map, OdpsType, Struct, Vector
 
 
 def list_bounds(array: pa.Array) -> tuple[pa.Array, int, int]:
@@ -39,3 +43,25 @@ def make_map(
 def make_struct(like: pa.Array, children: list[pa.Array], dtype: pa.DataType) -> pa.Array:
     """Return a struct array with the nulls of ``like``."""
     return pa.StructArray.from_arrays(children, fields=list(dtype), mask=null_mask(like))
+
+
+def with_children(
+    array: pa.Array, t: OdpsType, convert: Callable[[pa.Array, OdpsType], pa.Array]
+) -> pa.Array | None:
+    """Return a nested array with what is directly inside converted; None if ``t`` has nothing inside."""
+    match t:
+        case Array() | Vector():
+            offsets, start, length = list_bounds(array)
+            values = convert(array.values.slice(start, length), t.children()[0])
+            return make_list(array, offsets, values, pa.list_(values.type))
+        case Map():
+            offsets, start, length = list_bounds(array)
+            keys = convert(array.keys.slice(start, length), t.key)
+            items = convert(array.items.slice(start, length), t.value)
+            return make_map(array, offsets, keys, items, pa.map_(keys.type, items.type))
+        case Struct():
+            members = [convert(array.field(i), f.type) for i, f in enumerate(t.fields)]
+            fields = [pa.field(f.name, m.type) for f, m in zip(t.fields, members, strict=True)]
+            return make_struct(array, members, pa.struct(fields))
+        case _:
+            return None

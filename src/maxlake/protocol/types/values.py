@@ -187,12 +187,18 @@ def _instant_from_parts(array: pa.Array, t: Simple, place: Place) -> pa.Array:
     check_range(nanos, 0, _NANOS - 1, place, "nano is outside 0..999999999")
     dtype = storage_type(t)
     ticks = TICKS[dtype.unit]
-    # One second short at either end, so that no sum below can pass 64 bits.
-    most = _LAST_DAY * _DAY_SECONDS if t.kind is Kind.DATETIME else _LAST_NANO // _NANOS - 1
-    check_range(seconds, -most, most, place, _instant_problem(t))
     step = pa.scalar(_NANOS // ticks, _INT64)
     fraction = pc.divide(nanos, step)
     refuse_where(pc.not_equal(pc.multiply(fraction, step), nanos), place, _instant_problem(t))
+    # Counted back from the second after, where the product of the one before could pass 64 bits.
+    before = pc.less(seconds, 0).cast(_INT64)
+    seconds = pc.add(seconds, before)
+    fraction = pc.subtract(fraction, pc.multiply(before, pa.scalar(ticks, _INT64)))
+    most = (_LAST_DAY + 1) * _DAY_SECONDS if t.kind is Kind.DATETIME else _LAST_NANO // _NANOS
+    check_range(seconds, -most, most, place, _instant_problem(t))
+    at_the_end = pc.equal(pc.abs(seconds), most)
+    room = pa.scalar(_LAST_NANO - most * ticks if t.kind is not Kind.DATETIME else ticks, _INT64)
+    refuse_where(pc.and_(at_the_end, pc.greater(pc.abs(fraction), room)), place, _instant_problem(t))
     instants = pc.add(pc.multiply(seconds, pa.scalar(ticks, _INT64)), fraction).view(dtype)
     _check_instants(instants, t, place)
     return instants
