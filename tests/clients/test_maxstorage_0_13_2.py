@@ -18,6 +18,7 @@ SCRIPTS = (
     "ms_reading.py",
     "ms_instances.py",
     "rest.py",
+    "tunnel.py",
 )
 ALL = [*behaviours(*SCRIPTS), *reads("2"), *reads("3")]
 
@@ -27,7 +28,7 @@ ALL = [*behaviours(*SCRIPTS), *reads("2"), *reads("3")]
     [
         *[each for each in ALL if each[1] != "2"],
         *left_to_test_all([each for each in ALL if each[1] == "2"]),
-        *left_to_test_all(behaviours("sql.py")),
+        *left_to_test_all(behaviours("sql.py", "tunnel_types.py")),
     ],
     ids=label,
 )

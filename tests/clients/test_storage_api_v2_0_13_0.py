@@ -24,7 +24,8 @@ pytestmark = pytest.mark.client
         ),
         *behaviours("v2_instances.py"),
         *reads(),
-        *left_to_test_all(behaviours("sql.py")),
+        *behaviours("tunnel_types.py"),
+        *left_to_test_all(behaviours("sql.py", "tunnel.py")),
     ],
     ids=label,
 )

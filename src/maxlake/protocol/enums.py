@@ -118,6 +118,17 @@ class Codec(StrEnum):
     LZ4_FRAME = "x-lz4-frame"
 
 
+class TunnelCodec(StrEnum):
+    """Compression words of the tunnel, for whole bodies in both directions."""
+
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+    LZ4_FRAME = "x-lz4-frame"
+    #: The same, of clients that write Arrow.
+    ODPS_LZ4_FRAME = "x-odps-lz4-frame"
+    SNAPPY = "x-snappy-framed"
+
+
 class ChecksumType(IntEnum):
     """What a blob's footer says about its data (wire.md §11.2): nothing, zlib's CRC-32, or MD5."""
 

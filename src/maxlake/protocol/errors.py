@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     NO_SUCH_PARTITION = "NoSuchPartition"
     NO_SUCH_OBJECT = "NoSuchObject"
     ALREADY_EXISTS = "ObjectAlreadyExists"
+    INSTANCE_TYPE_NOT_SUPPORTED = "InstanceTypeNotSupported"
     INVALID_SESSION_STATUS = "InvalidSessionStatus"
     INVALID_STREAM_STATUS = "InvalidStreamStatus"
     ROW_OFFSET_MISMATCH = "RowOffsetMismatch"
@@ -53,6 +54,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.SCHEMA_MISMATCH: 400,
     ErrorCode.DATA_ERROR: 400,
     ErrorCode.CHECKSUM_MISMATCH: 400,
+    ErrorCode.INSTANCE_TYPE_NOT_SUPPORTED: 400,
     ErrorCode.REQUEST_TOO_LARGE: 413,
     ErrorCode.REQUEST_TIMEOUT: 408,
     ErrorCode.UNAUTHORIZED: 401,

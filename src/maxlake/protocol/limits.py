@@ -164,6 +164,8 @@ DEFAULT_BATCH_ROWS = 4096
 ROW_PIECE = 1024 * 1024
 #: How long a reader may take nothing: training loops pause between batches.
 READ_STALL = 60 * 60
+#: Raw bytes of one batch of a tunnel download, of which records make several copies.
+TUNNEL_BATCH_BYTES = 1024 * 1024
 #: Rows of a preview: default and cap (drift.md B.15).
 DEFAULT_PREVIEW_ROWS = 1000
 MAX_PREVIEW_ROWS = 10_000

@@ -17,6 +17,8 @@ from maxlake.server.dispatch import StorageApi
 from maxlake.server.errors import json_error, known_error, stopping, xml_error
 from maxlake.server.exchange import BodyCut, Exchange, Reply
 from maxlake.server.rest.api import RestApi
+from maxlake.server.tunnel.api import TunnelApi
+from maxlake.server.upload import Uploads
 from maxlake.server.workers import StillRunningError, Workers
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ class App:
     def __init__(self, service: Service, find_secret: FindSecret, clock: Clock) -> None:
         self.workers = Workers()
         self._authenticator = Authenticator(find_secret, clock)
-        self._storage = StorageApi(service, self.workers)
+        uploads = Uploads(self.workers, service.settings.upload_memory)
+        self._storage = StorageApi(service, self.workers, uploads)
+        self._tunnel = TunnelApi(service, self.workers, uploads)
         self._rest = RestApi(service, self.workers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +50,7 @@ class App:
         try:
             exchange.check_host()
             principal = self._authenticator.principal(exchange)
-            await (self._storage if storage else self._rest).serve(exchange, principal)
+            await self._api(exchange, storage=storage).serve(exchange, principal)
         except asyncio.CancelledError:
             # The server ends, and no handler has begun (see Workers).
             await _refuse(stopping(), exchange, json_error if storage else xml_error)
@@ -58,6 +62,11 @@ class App:
             _log.info("request %s, %s: %s", exchange.request_id, exchange.path, error)
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer
             await _refuse(known_error(error, exchange), exchange, json_error if storage else xml_error)
+
+    def _api(self, exchange: Exchange, *, storage: bool) -> StorageApi | TunnelApi | RestApi:
+        if storage:
+            return self._storage
+        return self._tunnel if self._tunnel.takes(exchange) else self._rest
 
 
 async def _refuse(

@@ -7,22 +7,25 @@ looks at a user agent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers
 
-from maxlake.protocol.enums import Codec, WriteMode
+from maxlake.protocol.enums import Codec, TunnelCodec, WriteMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.blobs import WriteBlobsResponse
 from maxlake.protocol.messages.read import IncrementalReadOptions
 from maxlake.protocol.messages.write import GetWriteSessionResponse, StreamInfo, StreamStatus
 from maxlake.service.blob_columns import Addressing
 
+C = TypeVar("C")
+
 _CODECS = {codec.value: codec for codec in Codec}
+_TUNNEL_CODECS = {codec.value: codec for codec in TunnelCodec}
 _REFUSED = re.compile(r"q=0(\.0*)?")
 _PYODPS = re.compile(r"pyodps/(\d+)\.(\d+)\.(\d+)")
 
@@ -72,16 +75,25 @@ class Dialect:
     blob_addressing: Addressing = Addressing.COLUMN_ID
     #: Whether a batch of blobs may be answered with a warning: on one, V2 fails after a successful upload.
     takes_batch_warnings: bool = True
+    #: The scale this client gives a decimal declared with none in Arrow whose schema it is not sent: PyODPS takes
+    #: the 0 for not given.
+    whole_decimal_scale: int = 0
 
 
 #: Our own client.
 MAXLAKE = Dialect(
-    Layer.IPC_BUFFERS, lists_streams=True, frames_single_blob=True, blob_addressing=Addressing.POSITION
+    Layer.IPC_BUFFERS,
+    lists_streams=True,
+    frames_single_blob=True,
+    blob_addressing=Addressing.POSITION,
+    whole_decimal_scale=18,
 )
 STORAGE_API_V2 = replace(MAXLAKE, takes_batch_warnings=False)
 #: That of PyODPS 0.13.1, told from MaxStorage by less than certain signs: frames would harm the latter.
-STORAGE_API_V2_0_13_1 = Dialect(Layer.IPC_BUFFERS, lists_streams=True, takes_batch_warnings=False)
-MAX_STORAGE = Dialect(Layer.WHOLE_BODY, lists_streams=True)
+STORAGE_API_V2_0_13_1 = Dialect(
+    Layer.IPC_BUFFERS, lists_streams=True, takes_batch_warnings=False, whole_decimal_scale=18
+)
+MAX_STORAGE = Dialect(Layer.WHOLE_BODY, lists_streams=True, whole_decimal_scale=18)
 JAVA = Dialect(
     Layer.IPC_BUFFERS,
     lists_streams=False,
@@ -124,9 +136,18 @@ def _compression_after_content_type(headers: Headers) -> bool:
 
 def accepted_codec(headers: Headers) -> Codec | None:
     """Return the first codec of ours that the client accepts, in its order; None for plain (drift.md A.1)."""
+    return _first_accepted(headers, _CODECS)
+
+
+def accepted_tunnel_codec(headers: Headers) -> TunnelCodec | None:
+    """Return how a download is compressed for this client; None for not at all."""
+    return _first_accepted(headers, _TUNNEL_CODECS)
+
+
+def _first_accepted(headers: Headers, codecs: Mapping[str, C]) -> C | None:
     for word, refused in _offers(headers):
-        if word in _CODECS and not refused:
-            return _CODECS[word]
+        if word in codecs and not refused:
+            return codecs[word]
     return None
 
 
@@ -182,12 +203,21 @@ def blob_batch(answer: WriteBlobsResponse, dialect: Dialect) -> WriteBlobsRespon
 
 def content_codec(content_encoding: str) -> Codec | None:
     """Return what an upload is compressed with, None for nothing (wire.md §11.1). Raises InvalidArgument."""
+    return _content_codec(content_encoding, _CODECS)
+
+
+def tunnel_content_codec(content_encoding: str) -> TunnelCodec | None:
+    """Return what a block is compressed with, None for nothing. Raises InvalidArgument."""
+    return _content_codec(content_encoding, _TUNNEL_CODECS)
+
+
+def _content_codec(content_encoding: str, codecs: Mapping[str, C]) -> C | None:
     word = content_encoding.strip().lower()
     if word in ("", "identity"):
         return None
-    if word not in _CODECS:
-        raise invalid_argument(f"Content-Encoding {word[:64]!r} is not taken; {', '.join(_CODECS)} are")
-    return _CODECS[word]
+    if word not in codecs:
+        raise invalid_argument(f"Content-Encoding {word[:64]!r} is not taken; {', '.join(codecs)} are")
+    return codecs[word]
 
 
 def preview_limit(limit: int | None, dialect: Dialect) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +19,10 @@ from maxlake.server import blob_handlers, dialects, instance_handlers
 from maxlake.server import storage_handlers as handlers
 from maxlake.server.blob_response import send_blobs
 from maxlake.server.dialects import Compression, Dialect
-from maxlake.server.errors import stopping
-from maxlake.server.exchange import BodyCut, Exchange, Reply
+from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.row_response import send_rows
 from maxlake.server.storage_handlers import Answer, StorageCall, TargetCall
-from maxlake.server.upload import UploadBody, UploadQueues
+from maxlake.server.upload import UploadBody, Uploads
 from maxlake.server.workers import Stopped, Workers
 
 if TYPE_CHECKING:
@@ -107,10 +104,10 @@ _BY_NAME = {action.value: answer for action, answer in ACTIONS.items()}
 class StorageApi:
     """Answers ``/api/storage/v2`` and ``v3``, which differ in nothing but the path (wire.md §13)."""
 
-    def __init__(self, service: Service, workers: Workers) -> None:
+    def __init__(self, service: Service, workers: Workers, uploads: Uploads) -> None:
         self._service = service
         self._workers = workers
-        self._upload_queues = UploadQueues(service.settings.upload_memory)
+        self._uploads = uploads
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
@@ -135,7 +132,8 @@ class StorageApi:
                 compression = choose(call.dialect, exchange.headers)
                 await send_rows(exchange, self._workers, lambda: handler(call), compression)
             case UploadAction():
-                await self._upload(exchange, action, call)
+                answer = await self._uploads.receive(exchange, lambda body: action.handler(call, body))
+                await exchange.answer(_json(answer, exchange, routed=action.routed))
 
     async def _send_blobs(self, exchange: Exchange, action: BlobAction, body: bytes) -> None:
         text = exchange.parameters().identifier("Target")
@@ -174,28 +172,6 @@ class StorageApi:
             access_token=exchange.headers.get(WRITE_ACCESS_TOKEN_HEADER, ""),
             content_encoding=exchange.headers.get("content-encoding", ""),
         )
-
-    async def _upload(self, exchange: Exchange, action: UploadAction, call: StorageCall) -> None:
-        exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
-        async with self._workers.upload_place():
-            body = UploadBody(limits.MAX_UPLOAD_BODY, self._upload_queues)
-            pump = asyncio.create_task(body.pump(exchange))
-            try:
-                answer = await self._workers.upload(
-                    lambda: action.handler(call, body), interrupt=lambda: body.fail(stopping())
-                )
-            finally:
-                await _ended(pump)
-                body.fail(BodyCut("the upload has been answered"))
-        await exchange.answer(_json(answer, exchange, routed=action.routed))
-
-
-async def _ended(pump: asyncio.Task[None]) -> None:
-    """End the task. A cancellation of this one has to wait: the handler is done, and its answer goes out."""
-    while not pump.done():
-        pump.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([pump])
 
 
 def _json(answer: Answer, exchange: Exchange, *, routed: bool) -> Reply:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -12,6 +11,7 @@ from maxlake.protocol import limits
 from maxlake.protocol.enums import Codec
 from maxlake.server.dialects import Compression, Layer
 from maxlake.server.exchange import Exchange
+from maxlake.server.gather import Gather
 from maxlake.server.piece_response import send_pieces
 from maxlake.server.workers import Workers
 
@@ -23,36 +23,12 @@ _ARROW_CODEC = {Codec.ZSTD: "zstd", Codec.LZ4_FRAME: "lz4"}
 _CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 
 
-class _Gather(io.RawIOBase):
-    """A sink that keeps what Arrow writes without copying it, until it is taken."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[Any] = []
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        self._parts.append(data)
-        self.size += len(data)
-        return len(data)
-
-    def take(self) -> bytes:
-        """Return everything gathered since the last call, and forget it."""
-        piece = b"".join(self._parts)
-        self._parts.clear()
-        self.size = 0
-        return piece
-
-
 def pieces(rows: RowStream, compression: Compression | None) -> Generator[bytes, None, None]:
     """Yield an IPC stream of the rows (schema, batches, end marker) in pieces.
 
     Every piece but the last holds at least ``ROW_PIECE`` bytes, the last one fewer.
     """
-    gather = _Gather()
+    gather = Gather()
     sink = pa.PythonFile(gather, mode="w")
     options = pa.ipc.IpcWriteOptions()
     target = sink

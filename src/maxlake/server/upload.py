@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Callable
 from threading import Condition, Lock
+from typing import TypeVar
 
 from maxlake.protocol import limits
-from maxlake.server.exchange import Exchange, stalled, too_large
+from maxlake.server.errors import stopping
+from maxlake.server.exchange import BodyCut, Exchange, stalled, too_large
+from maxlake.server.workers import Workers
+
+T = TypeVar("T")
 
 
 class UploadQueues:
@@ -146,3 +153,31 @@ class UploadBody:
             into[filled : filled + len(piece)] = piece
             filled += len(piece)
         return filled
+
+
+class Uploads:
+    """Receives the uploads of a server, of whatever kind: they share its threads and its memory."""
+
+    def __init__(self, workers: Workers, memory: int = limits.UPLOAD_MEMORY) -> None:
+        self._workers = workers
+        self._queues = UploadQueues(memory)
+
+    async def receive(self, exchange: Exchange, take: Callable[[UploadBody], T]) -> T:
+        """Give a request's body to a function that reads it in a thread; return what that returns."""
+        exchange.check_declared_length(limits.MAX_UPLOAD_BODY)
+        async with self._workers.upload_place():
+            body = UploadBody(limits.MAX_UPLOAD_BODY, self._queues)
+            pump = asyncio.create_task(body.pump(exchange))
+            try:
+                return await self._workers.upload(lambda: take(body), interrupt=lambda: body.fail(stopping()))
+            finally:
+                await _ended(pump)
+                body.fail(BodyCut("the upload has been answered"))
+
+
+async def _ended(pump: asyncio.Task[None]) -> None:
+    """End the task. A cancellation of this one has to wait: the handler is done, and its answer goes out."""
+    while not pump.done():
+        pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([pump])

@@ -7,7 +7,7 @@ answered with a message; the commit lists messages, and exactly those attempts b
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select
@@ -122,6 +122,18 @@ def write(
     if row is not None:
         discard_body(body)
         return _answer(row)
+    return store_attempt(project, target, session, address, body, principal)
+
+
+def store_attempt(
+    project: Project,
+    target: TableTarget,
+    session: WriteSession,
+    address: BlockAddress,
+    body: Source,
+    principal: str,
+) -> WriteRowsResponse:
+    """Store an attempt at a block that was not made before."""
     stored = store_rows(project, session, address.stream, body)
     answer = _record(project, target, address, principal, stored, session.table.schema_version)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
@@ -251,9 +263,16 @@ def _listed(
         if row.block_number in listed:
             raise invalid_argument(f"block {row.block_number} is listed twice", where=session.where)
         listed[row.block_number] = row
+    return parts_of(connection, session, listed)
+
+
+def parts_of(
+    connection: Connection, session: WriteSession, attempts: Mapping[int, AnyRow]
+) -> tuple[list[Part], list[Part]]:
+    """Return the parts of one attempt at each block, in the order of their numbers, and those of all others."""
     parts = session_parts.by_stream(connection, session.session_id)
     chosen: list[Part] = []
-    for number, row in sorted(listed.items()):
+    for number, row in sorted(attempts.items()):
         where = f"{session.where}, block {number}"
         schema_versions.check(
             session.table, row.schema_version, evolution=session.schema_evolution, where=where

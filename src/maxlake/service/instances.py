@@ -17,7 +17,14 @@ from maxlake.failpoints import Failpoint, reach
 from maxlake.lake.plans import Plan
 from maxlake.lake.tables import StoredColumn
 from maxlake.protocol.enums import InstanceStatus
-from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError, NotFoundError, invalid_argument
+from maxlake.protocol.errors import (
+    BadRequestError,
+    ConflictError,
+    ErrorCode,
+    MaxlakeError,
+    NotFoundError,
+    invalid_argument,
+)
 from maxlake.protocol.limits import INSTANCE_LEASE, MAX_REQUEST_TOKEN, RESULT_LIFETIME
 from maxlake.protocol.sql.model import Definition, RowStatement
 from maxlake.protocol.sql.statements import Script, parse_script
@@ -334,7 +341,7 @@ def rows_of(project: Project, instance_id: str, principal: str) -> Instance:
     """Return an instance whose rows can be read: one of a query that has succeeded (wire.md §12).
 
     Raises ``NoSuchObject``, also when the rows have expired, ``InvalidSessionStatus`` while it runs, and
-    ``InvalidArgument`` for failed instances and statements without rows.
+    ``InvalidArgument`` for failed instances, ``InstanceTypeNotSupported`` for statements without rows.
     """
     instance = get(project, instance_id, principal)
     if not instance.status.ended:
@@ -344,7 +351,12 @@ def rows_of(project: Project, instance_id: str, principal: str) -> Instance:
     if not instance.succeeded:
         raise invalid_argument(f"the instance failed: {instance.result}", where=instance_id)
     if instance.plan is None:
-        raise invalid_argument("the instance's statement gives no rows: read its result", where=instance_id)
+        # By this code PyODPS knows, without a warning, to read the text.
+        raise BadRequestError(
+            ErrorCode.INSTANCE_TYPE_NOT_SUPPORTED,
+            "the instance's statement gives no rows: read its result",
+            where=instance_id,
+        )
     if expires_at(instance) < datetime.now(UTC):
         raise NotFoundError(
             ErrorCode.NO_SUCH_OBJECT, "the rows of the instance have expired; run it again", where=instance_id

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from maxlake.lake import definitions, partitions, tables
+from maxlake.lake import commits, definitions, partitions, tables
 from maxlake.lake.partitions import Partition
 from maxlake.protocol.columns import TableSchema
 from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.protocol.names import check_name
-from maxlake.protocol.partitions import PartitionSpec, resolve
+from maxlake.protocol.partitions import PartitionSpec, hive_path, parse_partition_spec, resolve
 from maxlake.service.project import Project
 
 __all__ = ["Partition", "Table", "get", "get_partition", "list_partitions", "list_schemas", "list_tables"]
@@ -112,6 +112,32 @@ def get_partition(project: Project, schema: str, name: str, spec: PartitionSpec)
             ErrorCode.NO_SUCH_PARTITION, f"partition {spec} does not exist", where=table.full_name
         )
     return found[0]
+
+
+def one_partition(project: Project, schema: str, name: str, text: str) -> PartitionSpec:
+    """Return the one partition a spec names, the empty spec where a table has none.
+
+    Raises ``InvalidArgument`` for a spec that does not name exactly one, and ``NoSuchPartition``.
+    """
+    spec = parse_partition_spec(text)
+    with project.lake.database.read() as connection:
+        keys = tables.get(connection, schema, name).partition_keys
+    resolve(spec, keys, complete=True)
+    if keys:
+        get_partition(project, schema, name, spec)
+    return spec
+
+
+def add_partition(project: Project, schema: str, name: str, text: str) -> None:
+    """Create the partition a spec names, unless it exists; nothing where a table has none."""
+    spec = parse_partition_spec(text)
+    with project.lake.database.write() as connection:
+        table = tables.get(connection, schema, name)
+        values = partitions.canonical(table, resolve(spec, table.partition_keys, complete=True))
+        hive_path(values)  # a value no path can carry is refused
+        key = tuple(values.values())
+        if key and not partitions.exists(connection, table, key):
+            commits.add_partitions(connection, table, [key])
 
 
 def create_schema(project: Project, name: str) -> None:

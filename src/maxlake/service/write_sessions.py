@@ -39,10 +39,14 @@ from maxlake.service.project import Project, check_owner, new_id
 
 
 class BlockOptions(msgspec.Struct, frozen=True):
-    """What a session that takes blocks was created with; no ``partition_limit`` is none of its own."""
+    """What a session that takes blocks was created with; no ``partition_limit`` is none of its own.
+
+    Blocks of the tunnel have the columns of a ``schema_version`` of the table: what they hold is not named.
+    """
 
     partition_limit: int | None
     enhance_write_check: bool
+    schema_version: int | None = None
 
 
 # Made before threads are (see read_sessions).
@@ -206,9 +210,14 @@ def load_writable(
     return session
 
 
+def has_expired(session: WriteSession) -> bool:
+    """Tell whether a session is past its time."""
+    return session.expires_at < datetime.now(UTC)
+
+
 def check_not_expired(session: WriteSession) -> None:
     """Raise ``InvalidSessionStatus`` for a session past its time."""
-    if session.expires_at < datetime.now(UTC):
+    if has_expired(session):
         raise ConflictError(
             ErrorCode.INVALID_SESSION_STATUS,
             f"the write session expired at {session.expires_at:%F %T} UTC; abort it and write again",

@@ -12,6 +12,8 @@ import ms_writing  # noqa: F401 - registers its behaviours
 import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours
 import sql  # noqa: F401 - registers its behaviours
+import tunnel  # noqa: F401 - registers its behaviours
+import tunnel_types  # noqa: F401 - registers its behaviours
 from behaviours import serve
 from ms_tables import MsTable
 

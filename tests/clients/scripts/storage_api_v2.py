@@ -4,6 +4,8 @@ import documented  # noqa: F401 - registers its behaviour
 import reads  # noqa: F401 - registers its behaviours
 import rest  # noqa: F401 - registers its behaviours
 import sql  # noqa: F401 - registers its behaviours
+import tunnel  # noqa: F401 - registers its behaviours
+import tunnel_types  # noqa: F401 - registers its behaviours
 import v2_access  # noqa: F401 - registers its behaviours
 import v2_blobs  # noqa: F401 - registers its behaviours
 import v2_exactly_once  # noqa: F401 - registers its behaviours

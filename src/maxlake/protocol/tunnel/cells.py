@@ -58,9 +58,7 @@ def joined(*cells: pa.Array | pa.Scalar) -> pa.Array:
 
 def joined_present(cells: list[pa.Array]) -> pa.Array:
     """Return the cells of each row that are not null, put together."""
-    return pc.binary_join_element_wise(
-        *cells, _NOTHING, null_handling="replace", null_replacement=""
-    )
+    return pc.binary_join_element_wise(*cells, _NOTHING, null_handling="replace", null_replacement="")
 
 
 def or_else(cells: pa.Array, instead: bytes) -> pa.Array:

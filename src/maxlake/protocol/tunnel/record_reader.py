@@ -40,9 +40,7 @@ class RecordReader:
         self._names = names
         self._types = types
         self._builders = [builder_of(t) for t in types]
-        self._numbers = {
-            read_varint(field_tag(number, t), 0)[0]: number for number, t in enumerate(types, 1)
-        }
+        self._numbers = {read_varint(field_tag(number, t), 0)[0]: number for number, t in enumerate(types, 1)}
         self._most_rows = max(1, limits.MAX_RECORD_BATCH_VALUES // len(types))
         self._pieces: list[bytes] = []
         self._held = 0
@@ -108,7 +106,7 @@ class RecordReader:
                 self._skip(last, number - 1)
                 last = number
             elif head == _END_RECORD:
-                stated, at = read_varint(data, at)
+                stated, at = _read_checksum(data, at)
                 self._skip(last, len(self._builders))
                 self._stated.append(stated)
                 return at
@@ -125,7 +123,7 @@ class RecordReader:
         """Return the rows read last, once their checksums have been compared."""
         columns = [builder.finish() for builder in self._builders]
         found = checksums(checked_rows(columns, self._types))
-        wrong = np.flatnonzero(found != np.array(self._stated, np.uint64))
+        wrong = np.flatnonzero(found != np.array(self._stated, np.uint32))
         if len(wrong):
             raise checksum_mismatch(f"row {self._count + int(wrong[0])}")
         self._count += len(found)
@@ -140,7 +138,7 @@ class RecordReader:
     def _read_end(self, data: bytes, at: int) -> int:
         count, at = read_signed(data, at)
         head, at = read_varint(data, at)
-        checksum, at = read_varint(data, at)
+        checksum, at = _read_checksum(data, at)
         if head != _CHECKSUM:
             raise damaged(f"field {head >> 3} follows the number of rows")
         if count != self._count + len(self._stated):
@@ -148,3 +146,9 @@ class RecordReader:
         self._ended = True
         self._stated_checksum = checksum
         return at
+
+
+def _read_checksum(data: bytes, at: int) -> tuple[int, int]:
+    """Return a checksum, and where it ends. PyODPS' compiled writer extends its sign to 64 bits."""
+    value, at = read_varint(data, at)
+    return value & 0xFFFFFFFF, at

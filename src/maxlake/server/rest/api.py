@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from starlette.routing import Match, Route
-
 from maxlake.protocol import limits
-from maxlake.protocol.errors import ErrorCode, NotFoundError
 from maxlake.server.exchange import Exchange, Reply
-from maxlake.server.parameters import checked_identifier
 from maxlake.server.rest import instances, projects, schemas, tables
 from maxlake.server.rest.call import RestCall
+from maxlake.server.routes import Routes
 from maxlake.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -38,11 +35,8 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/projects/{project}/instances"): instances.create,
     ("GET", "/projects/{project}/instances/{instance}"): instances.show,
     ("PUT", "/projects/{project}/instances/{instance}"): instances.stop,
-    ("POST", "/projects/{project}/instances/{instance}"): instances.download,
 }
-_ROUTES = [Route(path, handler, methods=[method]) for (method, path), handler in _HANDLERS.items()]
-# The endpoint users give ends in /api; what clients believe to be a tunnel they call without (rest.md §7).
-_PREFIX = "/api"
+_ROUTES = Routes(_HANDLERS)
 
 
 class RestApi:
@@ -54,10 +48,10 @@ class RestApi:
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises NoSuchObject for unknown paths, and what handlers raise."""
-        handler, names = _match(exchange)
+        handler, names = _ROUTES.find(exchange)
         call = RestCall(
             service=self._service,
-            names={name: checked_identifier(value, name) for name, value in names.items()},
+            names=names,
             parameters=exchange.parameters(),
             body=await exchange.read_body(limits.MAX_XML_BODY),
             principal=principal,
@@ -65,13 +59,3 @@ class RestApi:
             path=exchange.path,
         )
         await exchange.answer(await self._workers.call(handler, call))
-
-
-def _match(exchange: Exchange) -> tuple[Handler, dict[str, str]]:
-    prefixed = exchange.path.startswith(f"{_PREFIX}/")
-    scope = {**exchange.scope, "root_path": _PREFIX if prefixed else ""}
-    for route in _ROUTES:
-        match, found = route.matches(scope)
-        if match is Match.FULL:
-            return found["endpoint"], found["path_params"]
-    raise NotFoundError(ErrorCode.NO_SUCH_OBJECT, f"{exchange.method} {exchange.path[:256]} is not served")

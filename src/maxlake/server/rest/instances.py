@@ -249,9 +249,3 @@ def stop(call: RestCall) -> Reply:
 
     instances.stop(call.project, call.names["instance"], call.principal)
     return Reply(b"", "application/xml")
-
-
-def download(call: RestCall) -> Reply:
-    """``POST instances/I?downloads``: results are not downloaded so; clients then ask for ``?result``."""
-    _found(call)
-    raise invalid_argument("read the rows with InstanceCreateReadSession, or the text with ?result")
