@@ -17,7 +17,7 @@ _READ_AHEAD = 256 * 1024
 
 
 def body_reader(body: UploadBody, codec: str | None) -> Callable[[int], bytes]:
-    """Return what reads a body, decompressed by a codec of Arrow's; bytes that cannot be are ``DATA_ERROR``."""
+    """Return what reads a body, decompressed by an Arrow codec; bytes that cannot be are ``DATA_ERROR``."""
     file = _BodyFile(body)
     if codec is None:
         return file.read

@@ -75,8 +75,8 @@ class Dialect:
     blob_addressing: Addressing = Addressing.COLUMN_ID
     #: Whether a batch of blobs may be answered with a warning: on one, V2 fails after a successful upload.
     takes_batch_warnings: bool = True
-    #: The scale this client gives a decimal declared with none in Arrow whose schema it is not sent: PyODPS takes
-    #: the 0 for not given.
+    #: The scale this client gives a decimal declared with scale 0 in Arrow that is sent without a schema:
+    #: PyODPS takes 0 for not given.
     whole_decimal_scale: int = 0
 
 

@@ -15,9 +15,11 @@ class Gather(io.RawIOBase):
         self.size = 0
 
     def writable(self) -> bool:
+        """Tell Arrow that this is a sink."""
         return True
 
     def write(self, data: Any, /) -> int:
+        """Keep a piece."""
         self._parts.append(data)
         self.size += len(data)
         return len(data)

@@ -269,7 +269,7 @@ def _listed(
 def parts_of(
     connection: Connection, session: WriteSession, attempts: Mapping[int, AnyRow]
 ) -> tuple[list[Part], list[Part]]:
-    """Return the parts of one attempt at each block, in the order of their numbers, and those of all others."""
+    """Return the parts of one attempt at each block, in the order of their numbers, and all other parts."""
     parts = session_parts.by_stream(connection, session.session_id)
     chosen: list[Part] = []
     for number, row in sorted(attempts.items()):

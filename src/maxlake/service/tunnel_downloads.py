@@ -36,8 +36,8 @@ class RowRange:
 def create(project: Project, target: RowTarget, partition: str, principal: str) -> DownloadSession:
     """Open a session on the rows as they are now.
 
-    Raises ``InvalidArgument`` unless ``partition`` names one partition exactly where the table has any, and for
-    instances that have no rows; ``NoSuchPartition``, and what read sessions raise.
+    Raises ``InvalidArgument`` unless ``partition`` names exactly one where the table has any,
+    ``NoSuchPartition``, ``InstanceTypeNotSupported`` for statements without rows, and as read sessions do.
     """
     if isinstance(target, InstanceTarget):
         from maxlake.service import instance_sessions  # noqa: PLC0415 - loads the SQL parser

@@ -1,7 +1,7 @@
 """Uploads of the tunnel: write sessions whose numbered blocks become visible together.
 
-A block is an attempt at a block of :mod:`.blocks`, the newest one counts: a block uploaded again takes the place
-of what it was as soon as it is stored, not before. Nothing else is different: rows are staged parts.
+A block is an attempt at a block of :mod:`.blocks`, the newest one counts: a block uploaded again takes the
+place of what it was as soon as it is stored, not before. Nothing else is different: rows are staged parts.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def create(
 ) -> UploadSession:
     """Open a session that writes to one partition, or to a table that has none.
 
-    Raises ``InvalidArgument`` for tables with a primary key, which only sessions of the Storage API write, and
-    unless ``partition`` names exactly one; ``NoSuchPartition`` unless ``create_partition``.
+    Raises ``InvalidArgument`` for tables with a primary key, which the tunnel does not write to, and unless
+    ``partition`` names exactly one; ``NoSuchPartition`` unless ``create_partition``.
     """
     table = tables.get(project, target.schema, target.table)
     if table.primary_key:

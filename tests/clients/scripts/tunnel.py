@@ -5,10 +5,10 @@ from functools import partial
 import pandas as pd
 import pyarrow as pa
 from behaviours import behaviour, failed, refused, same
-
-from odps import errors
 from odps.tunnel import TableTunnel
 from odps.tunnel.errors import TunnelError
+
+from odps import errors
 
 COLUMNS = "id bigint, name string"
 ROWS = [[1, "a"], [2, None], [3, "ü" * 3]]

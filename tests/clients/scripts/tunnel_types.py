@@ -10,8 +10,8 @@ from every_type import NS, check_equal
 
 from odps import options
 
-#: PyODPS cannot make records of the first and last second that nanoseconds reach, and reads no fraction before
-#: 1970 as it writes it.
+#: PyODPS cannot make records of the first and last second that nanoseconds reach, and reads no fraction
+#: before 1970 as it writes it.
 MOMENTS = (-9_000_000_000 * NS, 1_700_000_000 * NS + 1, 9_000_000_000 * NS + NS - 1)
 #: Nor vectors of infinite numbers.
 VECTORS = ([0.5] * 32, [-0.0, *[1e-45] * 31], [float(number) for number in range(32)])

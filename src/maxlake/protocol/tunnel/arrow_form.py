@@ -1,7 +1,7 @@
 """The tunnel's Arrow: record batches alone. Both sides know their schema from the table, as PyODPS makes it.
 
-It differs from what readers of the Storage API are sent (``arrow_type``) in decimals, and in the timestamps of
-query results.
+It differs from what readers of the Storage API are sent (``arrow_type``) in decimals, and in the timestamps
+of query results.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def or_else(cells: pa.Array, instead: bytes) -> pa.Array:
 
 
 def grouped(cells: pa.Array, offsets: npt.NDArray[np.int64]) -> pa.Array:
-    """Return one cell a list: all cells of its items, ``offsets[i]`` to ``offsets[i + 1]``, none of them null."""
+    """Return one cell a list: all cells from ``offsets[i]`` to ``offsets[i + 1]``, none of them null."""
     return pa.LargeBinaryArray.from_buffers(
         _CELL, len(offsets) - 1, [None, pa.py_buffer(bounds(cells)[offsets]), cells.buffers()[2]]
     )

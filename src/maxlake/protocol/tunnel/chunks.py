@@ -1,7 +1,7 @@
 """Chunks: what lies around the tunnel's Arrow in both directions, its length and checksums.
 
-First comes the size of a chunk, then chunks of that size, each with its CRC32C; the last one is shorter, perhaps
-empty, and has the CRC32C of all data instead. All numbers are big-endian, of 32 bits.
+First comes the size of a chunk, then chunks of that size, each with its CRC32C; the last one is shorter,
+perhaps empty, and has the CRC32C of all data instead. All numbers are big-endian, of 32 bits.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ChunkReader:
         return b"".join(made)
 
     def _end(self, data: bytes, at: int) -> int:
-        """Return where what comes next ends: data of a chunk as far as it is certain, or a full one's checksum."""
+        """Return where what comes next ends: a chunk's data, as far as it is certain, or its checksum."""
         return min(at + self._left, len(data) - _NUMBER.size) if self._left else at + _NUMBER.size
 
     def _take(self, piece: bytes) -> bytes:

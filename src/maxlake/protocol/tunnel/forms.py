@@ -1,14 +1,14 @@
 """The six forms a plain value has in a tunnel record (types.md §5), and Arrow columns in these forms.
 
-On the wire a bigint and a date look the same, so do a string and a decimal, which travels as text. Encoder and
-decoder know forms only; what a form means for a type is said here. Items and members are of the forms of
+On the wire a bigint and a date look the same, so do a string and a decimal, which travels as text. Encoder
+and decoder know forms only; what a form means for a type is said here. Items and members are of the forms of
 their types.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal as PyDecimal
-from decimal import DecimalException
 from enum import Enum, auto
 
 import pyarrow as pa
@@ -20,8 +20,8 @@ from maxlake.protocol.types.model import Array, Decimal, Kind, Map, OdpsType, Si
 from maxlake.protocol.types.nested import with_children
 from maxlake.protocol.types.storage import floor_divide, storage_type
 
-#: Characters of the longest decimal: 38 digits, or as many zeros, with sign, point and exponent.
-_LONGEST_DECIMAL = 100
+#: A decimal as text, of no more digits than any can have.
+_NUMBER = re.compile(rb"[+-]?(?=[0-9.]{1,80}(?![0-9.]))([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 class Form(Enum):
@@ -133,13 +133,13 @@ def _decimals(texts: pa.Array, t: Decimal) -> pa.Array:
     try:
         numbers = [None if text is None else _number(text) for text in texts.to_pylist()]
         return pa.array(numbers, storage_type(t))
-    except (pa.ArrowInvalid, DecimalException, UnicodeDecodeError, ValueError) as error:
+    except (pa.ArrowInvalid, ValueError) as error:
         raise _bad(f"a value does not fit {t} without rounding, or is no number") from error
 
 
 def _number(text: bytes) -> PyDecimal:
-    if len(text) > _LONGEST_DECIMAL:
-        raise ValueError(f"a decimal of {len(text)} characters")
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("no number")
     return PyDecimal(text.decode("ascii"))
 
 

@@ -1,7 +1,7 @@
 """Values of tunnel records, read one by one into columns of their forms (types.md §5).
 
-A builder reads from bytes at a position and returns the position after the value. ``IndexError`` means that the
-value goes on beyond the bytes that are there: ``truncate`` then takes back what was read of its record.
+A builder reads from bytes at a position and returns the position after the value. ``IndexError`` means that
+the value goes on beyond the bytes that are there: ``truncate`` then takes back what was read of its record.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _is_null(items: Sequence[Any]) -> pa.Array:
 
 
 def _floats(items: Sequence[bytes | None], dtype: pa.DataType) -> pa.Array:
-    """Return floats of their bytes: read as Python's, NaN would lose its bits, and the checksum cover others."""
+    """Return floats of their bytes: as Python's, NaN would lose its bits, which the checksum covers."""
     nothing = bytes(dtype.bit_width // 8)
     values = np.frombuffer(
         b"".join(nothing if item is None else item for item in items), dtype.to_pandas_dtype()

@@ -1,14 +1,15 @@
 """Rows as tunnel records have them: their bytes on the wire, and those their checksums cover (types.md §5).
 
 Both are made a column at a time, of columns in their types' forms (:func:`.forms.to_forms`). A null field is
-left out. A list begins with its number of items, and every item and member with a byte that says whether it is
-null; checksums cover neither.
+left out. A list begins with its number of items, and every item and member with a byte that says whether it
+is null; checksums cover neither.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import google_crc32c
 import numpy as np
@@ -59,7 +60,7 @@ def checksums(rows: pa.Array) -> npt.NDArray[np.uint32]:
     crc32c, data = google_crc32c.value, cells.content(rows)
     ends = cells.bounds(rows)
     ends = (ends - ends[0]).tolist()
-    return np.array([crc32c(data[start:end]) for start, end in zip(ends, ends[1:], strict=False)], "<u4")
+    return np.array([crc32c(data[start:end]) for start, end in pairwise(ends)], "<u4")
 
 
 class _Encoding(ABC):
@@ -151,7 +152,7 @@ class _Wire(_Encoding):
 
 
 class _Checked(_Encoding):
-    def _head(self, number: int, t: OdpsType) -> bytes:
+    def _head(self, number: int, t: OdpsType) -> bytes:  # noqa: ARG002 - the same for all
         return number.to_bytes(4, "little")
 
     def _plain(self, array: pa.Array, form: Form) -> pa.Array:
@@ -170,7 +171,7 @@ class _Checked(_Encoding):
     def _item(self, values: pa.Array) -> pa.Array:
         return cells.or_else(values, b"")
 
-    def _list(self, counts: _Integers, items: pa.Array) -> pa.Array:
+    def _list(self, counts: _Integers, items: pa.Array) -> pa.Array:  # noqa: ARG002 - not covered
         return items
 
 

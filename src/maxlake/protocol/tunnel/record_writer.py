@@ -1,4 +1,4 @@
-"""Rows to a tunnel record stream: each record with its checksum, then their count and the checksum of those."""
+"""Rows to a tunnel record stream: records with their checksums, their number, and the checksum of those."""
 
 from __future__ import annotations
 

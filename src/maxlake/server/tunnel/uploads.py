@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def create(call: TunnelCall) -> UploadSession:
-    """``POST …?uploads``: to ``partition`` where the table has any, with ``overwrite`` in place of its rows."""
+    """``POST …?uploads``: to ``partition`` where the table has any; ``overwrite`` replaces its rows."""
     return tunnel_uploads.create(
         call.project,
         call.table,
