@@ -36,6 +36,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsResponse,
 )
 from maxlake.protocol.targets import TableTarget
+from maxlake.protocol.tunnel.decoders import BodyDecoder
 from maxlake.service import schema_versions, session_parts, store, write_commits, write_sessions
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
@@ -132,9 +133,10 @@ def store_attempt(
     address: BlockAddress,
     body: Source,
     principal: str,
+    decoder: BodyDecoder | None = None,
 ) -> WriteRowsResponse:
-    """Store an attempt at a block that was not made before."""
-    stored = store_rows(project, session, address.stream, body)
+    """Store an attempt at a block that was not made before; ``decoder`` as for ``store_rows``."""
+    stored = store_rows(project, session, address.stream, body, decoder)
     answer = _record(project, target, address, principal, stored, session.table.schema_version)
     reach(Failpoint.BEFORE_WRITE_ANSWER)
     return answer

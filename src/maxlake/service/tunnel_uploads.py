@@ -24,7 +24,6 @@ from maxlake.protocol.messages.write import CreateWriteSessionRequest
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.tunnel.decoders import BodyDecoder
 from maxlake.service import blocks, schema_versions, store, tables, write_commits, write_sessions
-from maxlake.service.decoded_body import DecodedBody
 from maxlake.service.project import Project
 from maxlake.service.tunnel_schema import tunnel_schema
 from maxlake.service.write_sessions import (
@@ -136,8 +135,8 @@ def write(
         _check_schema(session)
         attempt = _new_attempt(connection, session, number)
     address = BlockAddress(session_id=upload_id, block_number=number, attempt_number=attempt)
-    decoded = DecodedBody(body, open_decoder(session.table.columns.columns))
-    blocks.store_attempt(project, target, session, address, decoded, principal)
+    decoder = open_decoder(session.table.columns.columns)
+    blocks.store_attempt(project, target, session, address, body, principal, decoder)
 
 
 def _new_attempt(connection: Connection, session: WriteSession, number: int) -> int:

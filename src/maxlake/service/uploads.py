@@ -23,7 +23,9 @@ from maxlake.protocol.limits import MAX_INT64, MAX_REQUEST_TOKEN
 from maxlake.protocol.messages.write import StreamAddress, WriteRowsRequest, WriteRowsResponse
 from maxlake.protocol.states import WRITE_STREAM, StreamEvent
 from maxlake.protocol.targets import TableTarget
+from maxlake.protocol.tunnel.decoders import BodyDecoder
 from maxlake.service import schema_versions, session_parts, store
+from maxlake.service.decoded_body import DecodedBody
 from maxlake.service.exactly_once import check_repeated, check_writer, earlier_answer, is_next, remember
 from maxlake.service.project import Project
 from maxlake.service.uploaded_references import UploadedReferences
@@ -153,21 +155,32 @@ class StoredRows:
 
 
 @_errors_without_rows()
-def store_rows(project: Project, session: WriteSession, address: StreamAddress, body: Source) -> StoredRows:
-    """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing."""
+def store_rows(
+    project: Project,
+    session: WriteSession,
+    address: StreamAddress,
+    body: Source,
+    decoder: BodyDecoder | None = None,
+) -> StoredRows:
+    """Store the rows of one Arrow IPC stream durably; bad ones are a typed error, and leave nothing.
+
+    With a ``decoder`` the stream is what that makes of the body.
+    """
     name = f"{address.session_id}-{address.stream_id}.{address.stream_version}-{uuid.uuid4().hex[:12]}"
     with (
         Upload(project.lake.data, session.table, name, stored_schema(session.table)) as upload,
         Allowance(project.upload_memory, upload.spill) as memory,
     ):
-        reader, checked = open_stream(body, memory)
+        decoded = None if decoder is None else DecodedBody(body, decoder, memory.grow)
+        reader, checked = open_stream(decoded or body, memory)
         references = UploadedReferences(project, session.table)
         for batch in stored_batches(session, reader, memory):
             references.check(batch)
             memory.grow(upload.copied_bytes(batch))
             upload.write(batch)
             del batch  # the next is received before the name is bound again
-            memory.settle(upload.held_bytes + checked.held_bytes)
+            held = 0 if decoded is None else decoded.held_bytes
+            memory.settle(upload.held_bytes + checked.held_bytes + held)
         checked.finish()
         parts = upload.finish()
     return StoredRows(upload, parts, checked.byte_count)

@@ -5,6 +5,7 @@ A null cell is the cell of a null value.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _CELL = pa.large_binary()
-_NOTHING = pa.scalar(b"", _CELL)
 #: Bytes of the longest varint: 64 bits, seven a byte.
 _LONGEST_VARINT = 10
 
 
+@cache
 def constant(value: bytes) -> pa.Scalar:
-    """Return a cell that is the same in every row."""
+    """Return a cell that is the same in every row. Not for use at import: Arrow then looks for pandas."""
     return pa.scalar(value, _CELL)
 
 
@@ -53,12 +54,12 @@ def masked(cells: pa.Array, like: pa.Array) -> pa.Array:
 
 def joined(*cells: pa.Array | pa.Scalar) -> pa.Array:
     """Return the cells of each row put together; null where any of them is."""
-    return pc.binary_join_element_wise(*cells, _NOTHING, null_handling="emit_null")
+    return pc.binary_join_element_wise(*cells, constant(b""), null_handling="emit_null")
 
 
 def joined_present(cells: list[pa.Array]) -> pa.Array:
     """Return the cells of each row that are not null, put together."""
-    return pc.binary_join_element_wise(*cells, _NOTHING, null_handling="replace", null_replacement="")
+    return pc.binary_join_element_wise(*cells, constant(b""), null_handling="replace", null_replacement="")
 
 
 def or_else(cells: pa.Array, instead: bytes) -> pa.Array:

@@ -19,6 +19,11 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 class BodyDecoder(Protocol):
     """Decodes a body that comes in pieces. Raises BadRequestError for what is damaged or cut."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of what is not whole yet."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Return what the bytes so far give."""
         ...
@@ -34,6 +39,11 @@ class RecordDecoder:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._reader = RecordReader([c.name for c in columns], [c.type for c in columns])
         self._schema = self._reader.schema.serialize().to_pybytes()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a record that goes on."""
+        return self._reader.held_bytes
 
     def feed(self, data: bytes) -> bytes:
         """Return the batches that are whole; see ``BodyDecoder``."""
@@ -55,6 +65,9 @@ class ArrowDecoder:
         fields = [pa.field(column.name, form.column_type(column.type)) for column in columns]
         self._schema = pa.schema(fields).serialize().to_pybytes()
         self._chunks = ChunkReader()
+
+    #: But for a checksum.
+    held_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
         """Return the data of the chunks; see ``BodyDecoder``."""

@@ -69,9 +69,6 @@ class Builder(ABC):
         """Append a null."""
 
     @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
     def truncate(self, count: int) -> None:
         """Keep the first values only."""
 
@@ -95,9 +92,6 @@ class _Plain(Builder):
 
     def append_null(self) -> None:
         self._items.append(None)
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def truncate(self, count: int) -> None:
         del self._items[count:]
@@ -195,9 +189,6 @@ class _Lists(Builder):
     def append_null(self) -> None:
         self._sizes.append(None)
 
-    def __len__(self) -> int:
-        return len(self._sizes)
-
     def truncate(self, count: int) -> None:
         del self._sizes[count:]
         self._items.truncate(sum(filter(None, self._sizes)))
@@ -241,9 +232,6 @@ class _Maps(Builder):
         self._keys.append_null()
         self._values.append_null()
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def truncate(self, count: int) -> None:
         self._keys.truncate(count)
         self._values.truncate(count)
@@ -275,9 +263,6 @@ class _Structs(Builder):
         for member in self._members:
             member.append_null()
         self._present.append(None)
-
-    def __len__(self) -> int:
-        return len(self._present)
 
     def truncate(self, count: int) -> None:
         del self._present[count:]

@@ -53,6 +53,11 @@ class RecordReader:
         #: The columns of every batch.
         self.schema = self._uploaded([builder.finish() for builder in self._builders]).schema
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a record that goes on, and of the copy that is made to read it."""
+        return 2 * self._held
+
     def feed(self, data: bytes) -> Iterator[pa.RecordBatch]:
         """Yield the rows that are whole now."""
         self._pieces.append(data)

@@ -26,7 +26,7 @@ from maxlake.protocol.types.nested import list_bounds
 
 _Integers = npt.NDArray[np.int64]
 
-_PRESENT, _NULL = cells.constant(b"\0"), b"\1"
+_PRESENT, _NULL = b"\0", b"\1"
 #: Fields of other forms than these, nested ones among them, count as delimited.
 _WIRE_TYPES = {
     Form.SIGNED: WireType.VARINT,
@@ -145,7 +145,7 @@ class _Wire(_Encoding):
                 return _as_in_memory(array)
 
     def _item(self, values: pa.Array) -> pa.Array:
-        return cells.or_else(cells.joined(_PRESENT, values), _NULL)
+        return cells.or_else(cells.joined(cells.constant(_PRESENT), values), _NULL)
 
     def _list(self, counts: _Integers, items: pa.Array) -> pa.Array:
         return cells.joined(cells.varints(counts.astype(np.uint64)), items)

@@ -14,7 +14,7 @@ from maxlake.protocol.tunnel.record_values import checked_rows, checksums, wire_
 from maxlake.protocol.tunnel.wire import CHECKSUM, END_RECORD, ROW_COUNT, WireType, tag, varint
 from maxlake.protocol.types.model import OdpsType
 
-_END = cells.constant(tag(END_RECORD, WireType.VARINT))
+_END = tag(END_RECORD, WireType.VARINT)
 
 
 class RecordWriter:
@@ -32,7 +32,7 @@ class RecordWriter:
         self._count += batch.num_rows
         self._checksum = google_crc32c.extend(self._checksum, found.tobytes())
         ends = cells.varints(found.astype(np.uint64))
-        return cells.content(cells.joined(wire_rows(columns, self._types), _END, ends))
+        return cells.content(cells.joined(wire_rows(columns, self._types), cells.constant(_END), ends))
 
     def finish(self) -> bytes:
         """Return the end of the stream, without which no reader believes it."""

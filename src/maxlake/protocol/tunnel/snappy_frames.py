@@ -20,6 +20,8 @@ _COMPRESSED, _PLAIN, _IDENTIFIER = 0, 1, 0xFF
 #: Kinds from here on may be passed over, those below may not.
 _SKIPPABLE = 0x80
 _MOST = 64 * 1024
+#: Bytes of a chunk: incompressible data grows by a sixth at most, and nobody needs more padding.
+_LONGEST_CHUNK = 2 * _MOST
 _HEAD = 4
 _CRC = struct.Struct("<I")
 
@@ -60,13 +62,21 @@ class SnappyDecompressor:
         self._rest = b""
         self._begun = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a chunk that goes on."""
+        return len(self._rest)
+
     def feed(self, data: bytes) -> bytes:
         """Return what the chunks that are whole hold."""
         data = self._rest + data
         made: list[bytes] = []
         at = 0
         while at + _HEAD <= len(data):
-            end = at + _HEAD + int.from_bytes(data[at + 1 : at + _HEAD], "little")
+            size = int.from_bytes(data[at + 1 : at + _HEAD], "little")
+            if size > _LONGEST_CHUNK:
+                raise _damaged(f"has a chunk of {size} bytes")
+            end = at + _HEAD + size
             if end > len(data):
                 break
             made.append(self._content(data[at], data[at + _HEAD : end]))

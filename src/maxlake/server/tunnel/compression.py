@@ -14,7 +14,6 @@ from maxlake.server.gather import Gather
 from maxlake.service.decoded_body import DecodedBody
 
 if TYPE_CHECKING:
-    from maxlake.lake.arrow_input import Source
     from maxlake.server.upload import UploadBody
 
 #: Arrow's names of codecs; the one for gzip reads zlib's format as well.
@@ -92,18 +91,18 @@ class _Arrow:
         return self._gather.take()
 
 
-def decompressed(body: UploadBody, codec: TunnelCodec | None) -> Source:
-    """Return what a body holds; what cannot be decompressed is DATA_ERROR when it is read."""
+def decompressed(body: UploadBody, codec: TunnelCodec | None) -> UploadBody | DecodedBody | DecompressedBody:
+    """Return a source of what a body holds; what cannot be decompressed is DATA_ERROR when it is read."""
     match codec:
         case None:
             return body
         case TunnelCodec.SNAPPY:
             return DecodedBody(body, SnappyDecompressor())
         case _:
-            return _Decompressed(body, _ARROW_CODECS[codec])
+            return DecompressedBody(body, _ARROW_CODECS[codec])
 
 
-class _Decompressed:
+class DecompressedBody:
     """A body decompressed by one of Arrow's codecs, in pieces of bounded size."""
 
     def __init__(self, body: UploadBody, codec: str) -> None:
