@@ -259,3 +259,38 @@ def _month_interval():
     kept = release_type(release)
     schema = CSchema(b"tiM", b"", None, 2, 0, None, None, kept, None)
     return pa.DataType._import_from_c(ctypes.addressof(schema))
+
+
+LAST_NANO, LAST_MILLI = 2**63 - 2, 253_402_300_799_999
+
+
+def in_parts(ticks: int, per_second: int) -> pa.Array:
+    seconds, rest = divmod(ticks, per_second)
+    return pa.array([{"sec": seconds, "nano": rest * (10**9 // per_second)}, None], DAY_TIME)
+
+
+@pytest.mark.parametrize("ticks", [-LAST_NANO, -LAST_NANO + 10**9, -(10**9), -1, 0, 10**9, LAST_NANO])
+def test_timestamps_in_parts_reach_as_far_as_others(ticks):
+    assert stored(in_parts(ticks, 10**9), "timestamp").view(pa.int64()).to_pylist() == [ticks, None]
+
+
+@pytest.mark.parametrize("ticks", [-62_135_596_800_000, -1, LAST_MILLI])
+def test_datetimes_in_parts_reach_as_far_as_others(ticks):
+    assert stored(in_parts(ticks, 1000), "datetime").view(pa.int64()).to_pylist() == [ticks, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "ticks", "per_second"),
+    [
+        ("timestamp", LAST_NANO + 1, 10**9),
+        ("timestamp", 2**63, 10**9),
+        ("timestamp", -LAST_NANO - 1, 10**9),
+        ("timestamp", -(2**63) - 1, 10**9),
+        ("timestamp", (2**63 - 1) * 10**9, 10**9),
+        ("datetime", LAST_MILLI + 1, 1000),
+        ("datetime", -62_135_596_800_001, 1000),
+    ],
+)
+def test_parts_beyond_are_refused(text, ticks, per_second):
+    with pytest.raises(BadRequestError):
+        stored(in_parts(ticks, per_second), text)
