@@ -18,8 +18,10 @@ SCRIPTS = (
     "ms_reading.py",
     "ms_instances.py",
     "rest.py",
-    "tunnel.py",
 )
+#: Of compression other tests show the same, without a client.
+TUNNEL = [each for each in behaviours("tunnel.py") if each[0] != "compressed"]
+COMPRESSED = [each for each in behaviours("tunnel.py") if each[0] == "compressed"]
 ALL = [*behaviours(*SCRIPTS), *reads("2"), *reads("3")]
 
 
@@ -28,7 +30,8 @@ ALL = [*behaviours(*SCRIPTS), *reads("2"), *reads("3")]
     [
         *[each for each in ALL if each[1] != "2"],
         *left_to_test_all([each for each in ALL if each[1] == "2"]),
-        *left_to_test_all(behaviours("sql.py", "tunnel_types.py")),
+        *TUNNEL,
+        *left_to_test_all([*COMPRESSED, *behaviours("sql.py", "tunnel_types.py")]),
     ],
     ids=label,
 )
