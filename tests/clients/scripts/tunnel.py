@@ -1,5 +1,6 @@
 """What PyODPS does with the tunnel: tables and results read and written, as records and as Arrow."""
 
+import time
 from functools import partial
 
 import pandas as pd
@@ -129,6 +130,26 @@ def snapshot_of_a_download(context):
             writer.write(ROWS)
         same((before.count, [record.values for record in before]), (3, ROWS))
     same(len(read(table)), 6)
+
+
+@behaviour()
+def sessions_that_expire(context):
+    odps = context.short_lived.odps()
+    table = odps.create_table(context.table, COLUMNS)
+    tunnel = TableTunnel(odps)
+    upload, download = tunnel.create_upload_session(table), tunnel.create_download_session(table)
+    with upload.open_arrow_writer(0) as writer:
+        writer.write(BATCH)
+    end = time.monotonic() + 30
+    while upload.status.value == "NORMAL" or download.status.value == "NORMAL":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+        upload.reload()
+        download.reload()
+    same((upload.status.value, download.status.value), ("EXPIRED", "EXPIRED"))
+    failed(lambda: upload.commit([0]), "InvalidSessionStatus", status=409)
+    failed(lambda: download.open_record_reader(0, 1).read(), "InvalidSessionStatus", status=409)
+    same(read(table), [])
 
 
 @behaviour()

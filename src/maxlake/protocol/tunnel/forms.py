@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maxlake.protocol.errors import BadRequestError, ErrorCode
+from maxlake.protocol.limits import MAX_DECIMAL_PRECISION
 from maxlake.protocol.types.arrow import DAY_TIME, TICKS
 from maxlake.protocol.types.model import Array, Decimal, Kind, Map, OdpsType, Simple, Struct, Vector
 from maxlake.protocol.types.nested import with_children
-from maxlake.protocol.types.storage import floor_divide, storage_type
+from maxlake.protocol.types.storage import floor_divide
 
 #: A decimal as text, of no more digits than any can have.
-_NUMBER = re.compile(rb"[+-]?(?=[0-9.]{1,80}(?![0-9.]))([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?=[0-9.]{1,80}(?![0-9.]))([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 class Form(Enum):
@@ -128,19 +129,29 @@ def _from_form(array: pa.Array, t: OdpsType) -> pa.Array:
             return array
 
 
-def _decimals(texts: pa.Array, t: Decimal) -> pa.Array:
-    """Read decimals; Arrow's own cast from text does not notice what overflows."""
+def _decimals(array: pa.Array, t: Decimal) -> pa.Array:
+    """Read decimals from text, of all the digits Arrow has; whether they fit is seen later."""
+    dtype = pa.decimal256(MAX_DECIMAL_PRECISION, t.digits[1])
     try:
+        texts = array.cast(pa.large_utf8())
+        longest = pc.max(pc.utf8_length(texts)).as_py() or 0
+        # Arrow does not notice what overflows.
+        if longest + dtype.scale <= dtype.precision and not pc.any(_with_exponent(texts)).as_py():
+            return texts.cast(dtype)
         numbers = [None if text is None else _number(text) for text in texts.to_pylist()]
-        return pa.array(numbers, storage_type(t))
+        return pa.array(numbers, dtype)
     except (pa.ArrowInvalid, ValueError) as error:
         raise _bad(f"a value does not fit {t} without rounding, or is no number") from error
 
 
-def _number(text: bytes) -> PyDecimal:
+def _with_exponent(texts: pa.Array) -> pa.Array:
+    return pc.match_substring(texts, "e", ignore_case=True)
+
+
+def _number(text: str) -> PyDecimal:
     if not _NUMBER.fullmatch(text):
         raise ValueError("no number")
-    return PyDecimal(text.decode("ascii"))
+    return PyDecimal(text)
 
 
 def _bad(message: str) -> BadRequestError:

@@ -7,7 +7,7 @@ the value goes on beyond the bytes that are there: ``truncate`` then takes back 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,95 +78,139 @@ class Builder(ABC):
 
 
 class _Plain(Builder):
-    """Values that are read whole."""
+    """Values that are read whole: a Python object each, None for null."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._items: list[Any] = []
-        self._form = form
-        self._read = _READERS[form]
-
-    def read(self, data: bytes, at: int) -> int:
-        value, at = self._read(data, at)
-        self._items.append(value)
-        return at
+        # Bound once, because it is called for every value.
+        self._append = self._items.append
 
     def append_null(self) -> None:
-        self._items.append(None)
+        self._append(None)
 
     def truncate(self, count: int) -> None:
         del self._items[count:]
 
     def finish(self) -> pa.Array:
-        items, self._items = self._items, []
-        if self._form in (Form.FLOAT, Form.DOUBLE):
-            return _floats(items, FORM_ARROW[self._form])
-        if self._form is Form.SECONDS:
-            parts = zip(*[(0, 0) if item is None else item for item in items], strict=True)
-            seconds, nanos = parts if items else ((), ())
-            fields = [pa.array(seconds, pa.int64()), pa.array(nanos, pa.int32())]
-            return pa.StructArray.from_arrays(fields, fields=list(DAY_TIME), mask=_is_null(items))
-        return pa.array(items, FORM_ARROW[self._form])
+        items = self._items
+        self._begin()
+        return self._array(items)
+
+    @abstractmethod
+    def _array(self, items: list[Any]) -> pa.Array: ...
+
+
+class _Signed(_Plain):
+    def read(self, data: bytes, at: int) -> int:
+        value = data[at]
+        if value < 0x80:
+            at += 1
+        else:
+            value, at = read_varint(data, at)
+        self._append((value >> 1) ^ -(value & 1))
+        return at
+
+    def _array(self, items: list[int | None]) -> pa.Array:
+        return pa.array(items, FORM_ARROW[Form.SIGNED])
+
+
+class _Booleans(_Plain):
+    def read(self, data: bytes, at: int) -> int:
+        self._append(_boolean(data, at))
+        return at + 1
+
+    def _array(self, items: list[bool | None]) -> pa.Array:
+        return pa.array(items, FORM_ARROW[Form.BOOLEAN])
+
+
+class _Bytes(_Plain):
+    def read(self, data: bytes, at: int) -> int:
+        size, at = read_varint(data, at)
+        if size > MAX_FIELD_SIZE:
+            raise BadRequestError(
+                ErrorCode.DATA_ERROR, f"a value has {size} bytes, more than MaxFieldSize, {MAX_FIELD_SIZE}"
+            )
+        end = at + size
+        if end > len(data):
+            raise IndexError
+        self._append(data[at:end])
+        return end
+
+    def _array(self, items: list[bytes | None]) -> pa.Array:
+        return pa.array(items, FORM_ARROW[Form.BYTES])
+
+
+class _Floats(_Plain):
+    """Floats, as their bytes: as Python's, NaN would lose its bits, which checksums cover."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self._type = FORM_ARROW[form]
+        self._size = self._type.bit_width // 8
+
+    def read(self, data: bytes, at: int) -> int:
+        end = at + self._size
+        if end > len(data):
+            raise IndexError
+        self._append(data[at:end])
+        return end
+
+    def _array(self, items: list[bytes | None]) -> pa.Array:
+        nothing = bytes(self._size)
+        joined = b"".join([nothing if item is None else item for item in items])
+        values = np.frombuffer(joined, self._type.to_pandas_dtype())
+        return pa.array(values, self._type, mask=np.array([item is None for item in items], bool))
+
+
+class _Seconds(_Plain):
+    def read(self, data: bytes, at: int) -> int:
+        seconds, at = read_signed(data, at)
+        nanos, at = read_signed(data, at)
+        if not -(2**31) <= nanos < 2**31:
+            raise damaged("a number of nanoseconds has more than 32 bits")
+        self._append((seconds, nanos))
+        return at
+
+    def _array(self, items: list[tuple[int, int] | None]) -> pa.Array:
+        present = [(0, 0) if item is None else item for item in items]
+        seconds = pa.array([item[0] for item in present], pa.int64())
+        nanos = pa.array([item[1] for item in present], pa.int32())
+        return pa.StructArray.from_arrays([seconds, nanos], fields=list(DAY_TIME), mask=_is_null(items))
 
 
 def _is_null(items: Sequence[Any]) -> pa.Array:
     return pa.array([item is None for item in items], pa.bool_())
 
 
-def _floats(items: Sequence[bytes | None], dtype: pa.DataType) -> pa.Array:
-    """Return floats of their bytes: as Python's, NaN would lose its bits, which the checksum covers."""
-    nothing = bytes(dtype.bit_width // 8)
-    values = np.frombuffer(
-        b"".join(nothing if item is None else item for item in items), dtype.to_pandas_dtype()
-    )
-    return pa.array(values, dtype, mask=np.array([item is None for item in items], bool))
-
-
-def _read_boolean(data: bytes, at: int) -> tuple[bool, int]:
+def _boolean(data: bytes, at: int) -> bool:
     if data[at] > 1:
         raise damaged(f"a boolean is {data[at]}, neither 0 nor 1")
-    return data[at] == 1, at + 1
+    return data[at] == 1
 
 
-def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
-    size, at = read_varint(data, at)
-    if size > MAX_FIELD_SIZE:
-        raise BadRequestError(
-            ErrorCode.DATA_ERROR, f"a value has {size} bytes, more than MaxFieldSize, {MAX_FIELD_SIZE}"
-        )
-    return _exactly(data, at, size)
-
-
-def _exactly(data: bytes, at: int, size: int) -> tuple[bytes, int]:
-    if at + size > len(data):
-        raise IndexError
-    return data[at : at + size], at + size
-
-
-def _read_seconds(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    seconds, at = read_signed(data, at)
-    nanos, at = read_signed(data, at)
-    if not -(2**31) <= nanos < 2**31:
-        raise damaged("a number of nanoseconds has more than 32 bits")
-    return (seconds, nanos), at
-
-
-_READERS: dict[Form, Callable[[bytes, int], tuple[Any, int]]] = {
-    Form.SIGNED: read_signed,
-    Form.BOOLEAN: _read_boolean,
-    Form.FLOAT: lambda data, at: _exactly(data, at, 4),
-    Form.DOUBLE: lambda data, at: _exactly(data, at, 8),
-    Form.BYTES: _read_bytes,
-    Form.SECONDS: _read_seconds,
-}
+def _plain(form: Form) -> Builder:
+    match form:
+        case Form.SIGNED:
+            return _Signed()
+        case Form.BOOLEAN:
+            return _Booleans()
+        case Form.FLOAT | Form.DOUBLE:
+            return _Floats(form)
+        case Form.BYTES:
+            return _Bytes()
+        case Form.SECONDS:
+            return _Seconds()
 
 
 def _read_item(builder: Builder, data: bytes, at: int) -> int:
     """Read what lies inside another value: a byte says whether it is null."""
-    is_null, at = _read_boolean(data, at)
-    if is_null:
+    if _boolean(data, at):
         builder.append_null()
-        return at
-    return builder.read(data, at)
+        return at + 1
+    return builder.read(data, at + 1)
 
 
 class _Lists(Builder):
@@ -290,4 +334,4 @@ def builder_of(t: OdpsType) -> Builder:
         case _:
             form = form_of(t)
             assert form is not None
-            return _Plain(form)
+            return _plain(form)

@@ -13,12 +13,13 @@ from maxlake.protocol.errors import BadRequestError, ErrorCode
 from maxlake.protocol.tunnel.forms import from_forms
 from maxlake.protocol.tunnel.record_builders import builder_of, damaged, read_signed, read_varint
 from maxlake.protocol.tunnel.record_values import checked_rows, checksums, field_tag
-from maxlake.protocol.tunnel.wire import CHECKSUM, END_RECORD, ROW_COUNT, WireType
+from maxlake.protocol.tunnel.wire import CHECKSUM, END_RECORD, ROW_COUNT, WireType, tag
 from maxlake.protocol.types.model import OdpsType
 
 _END_RECORD, _ROW_COUNT, _CHECKSUM = (
     number << 3 | WireType.VARINT for number in (END_RECORD, ROW_COUNT, CHECKSUM)
 )
+_END_TAG = tag(END_RECORD, WireType.VARINT)
 
 
 def checksum_mismatch(what: str) -> BadRequestError:
@@ -40,7 +41,10 @@ class RecordReader:
         self._names = names
         self._types = types
         self._builders = [builder_of(t) for t in types]
-        self._numbers = {read_varint(field_tag(number, t), 0)[0]: number for number, t in enumerate(types, 1)}
+        self._fields = {
+            read_varint(field_tag(number, t), 0)[0]: (number, builder.read)
+            for number, (t, builder) in enumerate(zip(types, self._builders, strict=True), 1)
+        }
         self._most_rows = max(1, limits.MAX_RECORD_BATCH_VALUES // len(types))
         self._pieces: list[bytes] = []
         self._held = 0
@@ -100,15 +104,24 @@ class RecordReader:
 
     def _read(self, data: bytes, at: int) -> int:
         """Read a record, or the end of the stream."""
+        fields = self._fields
         last = 0
         while True:
-            head, at = read_varint(data, at)
-            number = self._numbers.get(head)
-            if number is not None:
+            head = data[at]
+            if head < 0x80:
+                at += 1
+            elif data.startswith(_END_TAG, at):
+                head, at = _END_RECORD, at + len(_END_TAG)
+            else:
+                head, at = read_varint(data, at)
+            field = fields.get(head)
+            if field is not None:
+                number, read = field
                 if number <= last:
                     raise damaged(f"field {number} follows field {last}")
-                at = self._builders[number - 1].read(data, at)
-                self._skip(last, number - 1)
+                at = read(data, at)
+                if number > last + 1:
+                    self._skip(last, number - 1)
                 last = number
             elif head == _END_RECORD:
                 stated, at = _read_checksum(data, at)
