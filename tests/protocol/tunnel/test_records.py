@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -148,9 +150,16 @@ def test_values_that_cannot_be_are_refused(t, sent, problem):
 )
 def test_text_that_is_no_such_decimal_is_refused(text):
     as_text = written(pa.record_batch({"c0": [text]}), parsed("string"))
+    (t,) = parsed("decimal(10,2)")
     with pytest.raises(BadRequestError) as caught:
-        read(as_text, parsed("decimal(10,2)"))
+        to_storage(read(as_text, [t]).column("c0"), t, where="c0")
     assert caught.value.code is ErrorCode.DATA_ERROR
+
+
+@pytest.mark.parametrize("text", ["-99999999.99", "1E+7", "+.5", "5.", "0E-2", "1.10000"])
+def test_a_decimal_may_be_spelled_in_many_ways(text):
+    as_text = written(pa.record_batch({"c0": [text, None]}), parsed("string"))
+    assert read(as_text, parsed("decimal(10,2)"))["c0"].to_pylist() == [Decimal(text), None]
 
 
 def test_announced_items_cost_nothing():
