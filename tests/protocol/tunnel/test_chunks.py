@@ -50,7 +50,7 @@ def test_an_upload_of_nothing_is_a_checksum_alone():
 @given(SIZES, st.data())
 @settings(max_examples=20)
 def test_what_was_changed_or_cut_is_refused(size, data):
-    body = bytearray(chunked(bytes(size)))
+    body = bytearray(chunked(b"\xff" * size))  # as Arrow begins: four zeros would be an upload of nothing
     at = data.draw(st.integers(4, len(body) - 1))
     with pytest.raises(BadRequestError):
         unchunked(bytes(body[:at]))
