@@ -1,6 +1,7 @@
 """Sessions: what they say of themselves, and how long they last."""
 
 import time
+from dataclasses import replace
 
 import pyarrow as pa
 from behaviours import behaviour, failed, same
@@ -43,10 +44,7 @@ def missing_sessions(context):
 
 
 def _renamed(context):
-    return type(context)(
-        context.client, f"{context.name}_2", context.variant, context.server, context.short_lived,
-        context.tables,
-    )  # fmt: skip
+    return replace(context, name=f"{context.name}_2")
 
 
 @behaviour()
@@ -68,7 +66,10 @@ def refreshed_sessions_show_the_same_rows(context):
     time.sleep(LIFETIME)
     for each in (session, counted):
         assert each.again().expired
-        failed(lambda: each.rows((0, 1)), "InvalidSessionStatus", "expired", status=409)  # noqa: B023
+        if context.client == "ours":  # it refreshes sessions by itself
+            same(each.rows((0, 1)).num_rows, 1)
+        else:
+            failed(lambda: each.rows((0, 1)), "InvalidSessionStatus", "expired", status=409)  # noqa: B023
     table.sql("DROP TABLE {}")
     again = session.refreshed()
     assert not again.expired
