@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from maxlake.protocol.messages.schema import ReadColumn, ReadSchema
 from maxlake.protocol.messages.tunnel import TunnelColumn, TunnelSchema
+from maxlake.protocol.types.model import Array, Kind, Map, OdpsType, Simple, Struct
+from maxlake.protocol.types.text import parse_type
 
 
 def tunnel_schema(schema: ReadSchema) -> TunnelSchema:
@@ -17,8 +21,23 @@ def tunnel_schema(schema: ReadSchema) -> TunnelSchema:
 def _column(column: ReadColumn) -> TunnelColumn:
     return TunnelColumn(
         name=column.name,
-        type=column.type,
+        type=str(_announced(parse_type(column.type))),
         column_id=str(column.column_id),
         comment=column.comment,
         nullable=column.nullable,
     )
+
+
+def _announced(t: OdpsType) -> OdpsType:
+    """Return a type as PyODPS's tunnel knows it: to that, the reference to a blob is text."""
+    match t:
+        case Simple(kind=Kind.BLOB):
+            return Simple(Kind.STRING)
+        case Array():
+            return Array(_announced(t.item))
+        case Map():
+            return Map(t.key, _announced(t.value))
+        case Struct():
+            return Struct(tuple(replace(field, type=_announced(field.type)) for field in t.fields))
+        case _:
+            return t
