@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help env demo check test test-long test-all lock changelog clean
+.PHONY: help env demo check test test-long test-all docs linkcheck lock changelog clean
 
 FIND_PYTHON = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done
@@ -12,6 +12,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.uv/
 BIN := .venv/bin
 WHEEL_INPUTS := pyproject.toml README.md LICENSE $(shell find src -name __pycache__ -prune -o -print)
 PYTEST := $(BIN)/python -m pytest -n 2
+SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet
 LONG_BUDGET ?= 20
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
@@ -22,6 +23,7 @@ help:
 	@echo 'make test       lint, types, tests: about eleven minutes on two cores'
 	@echo 'make test-all   the same, then everything slow, PostgreSQL, and the long suites'
 	@echo 'make env        only the environment: .venv, with maxlake installed from its wheel'
+	@echo 'make docs       the guide, as HTML in build/docs (make linkcheck: do its links lead somewhere?)'
 	@echo 'make lock       write requirements/*.txt again (UPGRADE=--upgrade takes newer releases)'
 	@echo 'make changelog  turn news/ into CHANGELOG.md (VERSION=x.y.z)'
 	@echo 'make clean      remove what the other targets made'
@@ -63,6 +65,13 @@ test-long: env
 	MAXLAKE_TEST_BUDGET='$(LONG_BUDGET)' $(PYTEST) -m 'slow or long'
 
 test-all: test test-long
+
+docs: env
+	$(SPHINX) -b html docs build/docs
+
+# Asks every site that the guide links to: not for CI, which must not depend on them.
+linkcheck: env
+	$(SPHINX) -b linkcheck docs build/linkcheck
 
 lock: | $(UV)
 	echo uv | $(LOCK) - -o requirements/uv.txt

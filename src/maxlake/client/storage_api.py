@@ -68,8 +68,10 @@ class StorageApiClient(BlobApi):
         """Pin a version of the data and cut it into splits.
 
         Empty or absent lists mean all columns, all partitions, all buckets; ``required_partitions``
-        holds specs such as ``pt=1,region=a``. By default splits are of 256 MiB. The other parameters
-        are described in wire.md §4.1.
+        holds specs such as ``pt=1,region=a``. By default splits are of 256 MiB; ``split_max_file_num``
+        bounds the files of one, 0 does not. ``filter_predicate`` is a condition in ODPS SQL, evaluated row
+        by row if need be with ``filter_predicate_fallback``. ``incremental_read`` shows the changes that
+        ``incremental_read_options`` name (wire.md §4.1).
         """
         chosen: dict[str, Any] = {
             "required_data_columns": required_data_columns,

@@ -12,35 +12,65 @@ from typing import ClassVar
 class ErrorCode(StrEnum):
     """Codes as they stand on the wire; PyODPS picks its exception class by them (wire.md §3.3)."""
 
+    #: An argument is malformed or unknown.
     INVALID_ARGUMENT = "InvalidArgument"
+    #: A SQL text is not understood; the message says at which line and column.
     PARSE_ERROR = "ODPS-0130161"
+    #: A SQL statement is understood, but cannot be run on these tables.
     SEMANTIC_ERROR = "ODPS-0130071"
+    #: The columns of an upload do not fit the table.
     SCHEMA_MISMATCH = "SCHEMA_MISMATCH"
+    #: A value of an upload does not fit its column, or the body is no whole Arrow stream.
     DATA_ERROR = "DATA_ERROR"
+    #: A blob is not what its checksum says.
     CHECKSUM_MISMATCH = "ChecksumMismatch"
+    #: A body, a statement or a result is larger than the service takes.
     REQUEST_TOO_LARGE = "RequestTooLarge"
+    #: A body did not arrive in time, or a statement ran too long.
     REQUEST_TIMEOUT = "RequestTimeout"
+    #: The request is not signed, or by an unknown access id.
     UNAUTHORIZED = "Unauthorized"
+    #: The signature does not fit the request: most often, the secret is wrong.
     SIGNATURE_NOT_MATCH = "SignatureNotMatch"
+    #: The clocks of caller and service are too far apart.
     REQUEST_TIME_TOO_SKEWED = "RequestTimeTooSkewed"
+    #: A session of another access key, or a stream's access token that is not the latest.
     NO_PERMISSION = "NoPermission"
+    #: There is no such project.
     NO_SUCH_PROJECT = "NoSuchProject"
+    #: There is no such schema.
     NO_SUCH_SCHEMA = "NoSuchSchema"
+    #: There is no such table.
     NO_SUCH_TABLE = "NoSuchTable"
+    #: There is no such partition.
     NO_SUCH_PARTITION = "NoSuchPartition"
+    #: There is no such session, stream, instance or blob, or none any more.
     NO_SUCH_OBJECT = "NoSuchObject"
+    #: What is to be created exists.
     ALREADY_EXISTS = "ObjectAlreadyExists"
+    #: The statement of an instance gives no rows.
     INSTANCE_TYPE_NOT_SUPPORTED = "InstanceTypeNotSupported"
+    #: A session that has ended or expired, or an instance that still runs, cannot do this.
     INVALID_SESSION_STATUS = "InvalidSessionStatus"
+    #: A stream that is closed, failed, replaced or still open cannot do this.
     INVALID_STREAM_STATUS = "InvalidStreamStatus"
+    #: The row offset of an upload is not the stream's: rows would be missing.
     ROW_OFFSET_MISMATCH = "RowOffsetMismatch"
+    #: Others changed the same rows at the same time, again and again.
     COMMIT_CONFLICT = "CommitConflict"
+    #: Another program changed the catalog in a way that cannot be shown right.
     CHANGED_ELSEWHERE = "ChangedElsewhere"
+    #: The catalog has another format than this build of maxlake reads.
     CATALOG_FORMAT = "CatalogFormat"
+    #: The instance was stopped.
     CANCELLED = "Cancelled"
+    #: A version of the table that is wanted is not kept any more.
     VERSION_EXPIRED = "VersionExpired"
+    #: The service does as much of this at once as it can.
     FLOW_EXCEEDED = "FlowExceeded"
+    #: The service is stopping, or short of memory or files.
     SERVICE_UNAVAILABLE = "ServiceUnavailable"
+    #: A bug, a full disk or a broken one.
     INTERNAL_SERVER_ERROR = "InternalServerError"
 
 

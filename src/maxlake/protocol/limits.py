@@ -142,6 +142,8 @@ MAX_VECTOR_LENGTH = 65_536
 #: Types inside one column's type, itself included: each is a row of the catalog.
 MAX_TYPE_NODES = 4096
 
+# -- sessions ---------------------------------------------------------------------------------------
+
 #: Streams of one write session: each is a row the commit reads.
 MAX_STREAMS = 10_000
 #: Blocks of one write session: the messages that commit them, of some 130 bytes each, fit into a JSON body.
