@@ -8,7 +8,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `from_code`
 from maxlake import __version__
 
 project = "maxlake"
-author = "The maxlake authors"
 release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "cyclopts.ext.sphinx"]
@@ -22,6 +21,8 @@ autodoc_typehints_format = "short"
 nitpick_ignore_regex = [("py:.*", r"(?!maxlake\.).*")]
 
 html_theme = "furo"
+# Lines of examples are as long as the formatter lets them be.
+html_theme_options = {"light_css_variables": {"code-font-size": "78%"}}
 html_title = f"maxlake {release}"
-html_static_path: list[str] = []
+html_show_copyright = False
 html_show_sourcelink = False

@@ -35,6 +35,7 @@ def test_every_example_runs(page: Path, server: LocalServer) -> None:
         odps.delete_table(table.name)
 
 
+@pytest.mark.slow
 def test_the_project_that_is_tested_passes(tmp_path: Path) -> None:
     assert run_project(TESTING, tmp_path).startswith("2 passed")
 

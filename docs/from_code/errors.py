@@ -19,7 +19,7 @@ E = TypeVar("E", bound=MaxlakeError)
 
 def codes_table() -> str:
     """Return the table of the service's codes."""
-    return table(("Code", "HTTP", "It means", "In `odps.errors`", "In `maxlake`"), map(_row, ErrorCode))
+    return table(("Code", "HTTP", "It means", "Raised as"), map(_row, ErrorCode))
 
 
 def groups_table() -> str:
@@ -57,8 +57,8 @@ def _row(of: ErrorCode) -> list[str]:
     error = raised(of)
     group = error.service_group
     assert group
-    status, meaning = str(HTTP_STATUS[of]), meanings()[of]
-    return [code(of.value), status, meaning, code(error.odps_class.__name__), code(group.__name__)]
+    classes = f"{code(error.odps_class.__name__)}, {code(group.__name__)}"
+    return [code(of.value), str(HTTP_STATUS[of]), meanings()[of], classes]
 
 
 def _meaning(kind: type[Exception]) -> str:

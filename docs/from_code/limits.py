@@ -70,7 +70,7 @@ def shown(name: str, expression: str, reason: str) -> str:
     for unit, size in units:
         if value >= size and value % size == 0:
             count = value // size
-            return f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
+            return f"{count:,}\N{NO-BREAK SPACE}{unit.removesuffix('s') if count == 1 else unit}"
     return f"{value:,}"
 
 
