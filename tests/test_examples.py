@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import UnknownOptionError
 
 from maxlake.cli.app import app
 from maxlake.client import StorageApiArrowClient
@@ -16,6 +17,8 @@ from tests.pages import PAGES, ROOT, blocks, run_examples, run_project
 WITH_EXAMPLES = [page for page in PAGES if blocks(page, "python")]
 TESTING = ROOT / "docs" / "testing.md"
 DOCUMENTED = ROOT / "tests" / "surface" / "documented.txt"
+#: What the clients call themselves, or say in other words.
+INTERNAL = {"read_data", "serialize", "write_blobs", "write_frame_to", "table", "tunnel_rest"}
 #: Variables and a directory may stand before it, an ampersand behind.
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?(maxlake|make) ([^&]*)&?")
 
@@ -35,25 +38,30 @@ def test_every_example_runs(page: Path, server: LocalServer) -> None:
         odps.delete_table(table.name)
 
 
+@pytest.mark.parametrize("code", ["print(1)", "print(2", "1 / 0", "pass"])
+def test_a_page_that_shows_what_is_not_so_is_named(code: str, server: LocalServer, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"Text.\n\n```python\n{code}\n```\n\n```text\n2\n```\n")
+    with pytest.raises((AssertionError, SyntaxError), match=r"page\.md"):
+        run_examples(page, server)
+
+
 @pytest.mark.slow
 def test_the_project_that_is_tested_passes(tmp_path: Path) -> None:
     assert run_project(TESTING, tmp_path).startswith("2 passed")
 
 
-def calls(page: Path) -> set[str]:
-    """The names of all methods that the examples of a page call."""
+def named(page: Path) -> set[str]:
+    """All methods and properties that the examples of a page name."""
     trees = (ast.parse(block.text) for block in blocks(page, "python"))
-    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return {node.func.attr for node in nodes if isinstance(node.func, ast.Attribute)}
+    return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-def test_every_method_of_the_clients_has_an_example() -> None:
-    documented = set(re.findall(r"^StorageApi\w*Client\.(\w+)\(", DOCUMENTED.read_text(), re.MULTILINE))
+def test_every_documented_method_has_an_example() -> None:
+    documented = set(re.findall(r"^\w+\.([a-z]\w+)", DOCUMENTED.read_text(), re.MULTILINE))
     ours = {name for name in dir(StorageApiArrowClient) if not name.startswith("_")}
-    properties = {"route_token", "table", "tunnel_rest"}
-    assert documented <= ours
-    shown = {name for page in WITH_EXAMPLES for name in calls(page)}
-    assert (documented | ours) - properties - shown == set()
+    shown = {name for page in WITH_EXAMPLES for name in named(page)}
+    assert (documented | ours) - shown == INTERNAL
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -77,3 +85,5 @@ def test_every_command_exists() -> None:
             assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), words
         else:
             app.parse_args(words, exit_on_error=False, print_error=False)
+    with pytest.raises(UnknownOptionError):
+        app.parse_args(["serve", "--root", "lake", "--ruth"], exit_on_error=False, print_error=False)
