@@ -3,8 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from maxlake.client import StorageApiClient
 from tests.crash.lives import PROJECT, Home
 from tests.lake.duckdb_reader import DuckdbReader
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that tell of a server's death instead of waiting for the next."""
+    monkeypatch.setattr(StorageApiClient, "retry_seconds", 0)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from maxlake.client import StorageApiArrowClient, builders
 from maxlake.client.endpoint import StorageEndpoint
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.exchange import HttpRequest
+from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
@@ -68,9 +69,8 @@ class BlockClient:
     def _call(self, action: str, body: dict[str, Any] | bytes, **params: str) -> dict[str, Any]:
         params |= {"Action": action, "Target": self._target, "WriteMode": "BatchCompatible"}
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return msgspec.json.decode(
-            self._transport.call(HttpRequest("POST", builders.URL_PREFIX, params, {}, data)).body
-        )
+        request = HttpRequest("POST", builders.URL_PREFIX, params, {}, data)
+        return msgspec.json.decode(self._transport.call(request, RetryBudget(0)).body)
 
 
 @dataclass

@@ -34,6 +34,7 @@ def test_what_cannot_be_written_is_a_clean_error_and_can_be_repeated(rng: Random
         odps = server.odps()
         odps.create_table("t", "c binary")
         client = StorageApiArrowClient(odps, odps.get_table("t"))
+        client.retry_seconds = 0
         session = client.create_write_session().session_id
         client.create_write_stream(session, 0)
 
