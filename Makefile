@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
+# Tests start hundreds of processes: what these import is compiled once, whatever the machine's habit.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help env demo check test test-long test-all docs linkcheck lock changelog clean
 
 FIND_PYTHON = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
