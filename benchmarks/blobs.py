@@ -2,9 +2,13 @@
 
 import argparse
 import hashlib
+import json
 import os
+import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +16,9 @@ from rich.table import Table
 from benchmarks.processes import HighWater
 from maxlake.client import BlobWriteItem, ChecksumType, Compression, StorageApiClient
 from maxlake.testing import LocalServer, local_server
+from tests.clients.environments import client_python
 
+PEER = Path(__file__).parent / "blob_peer.py"
 PIECE = 1024 * 1024
 #: Of the table ``id bigint, data blob``.
 DATA = 1
@@ -95,9 +101,51 @@ def _moved(action: str, blobs: int, size: int, began: float, high: HighWater) ->
     return Moved(action, blobs, size, seconds, high.bytes["server"], high.bytes["client"], high.samples)
 
 
-def table_of(moved: list[Moved]) -> Table:
-    table = Table(title="memory: highest RssAnon + RssShmem, MB")
-    for name in ("", "blobs", "MB", "MB/s", "blobs/s", "server", "client"):
+def by_pyodps(server: LocalServer, size: int, count: int, small: int) -> dict[str, float]:
+    """Let PyODPS 0.13.2 do the same with the same server; return its seconds by action."""
+    key, project = [server.access_id, server.secret], server.project
+    setup = {"endpoint": server.endpoint, "key": key, "project": project}
+    command = [
+        client_python("0.13.2"),
+        PEER,
+        json.dumps(setup | {"bytes": size, "count": count, "size": small}),
+    ]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def by_plain_files(size: int, count: int, small: int) -> dict[str, float]:
+    """Write and read as many bytes as plain files, synced: what the disk takes. Seconds by action."""
+    with tempfile.TemporaryDirectory() as directory:
+        one, many = Path(directory) / "one", [Path(directory) / f"{number}" for number in range(count)]
+        piece, data = os.urandom(PIECE), os.urandom(small)
+        took: dict[str, float] = {}
+        began = time.monotonic()
+        with one.open("wb") as file:
+            for _ in range(-(-size // PIECE)):
+                file.write(piece)
+            os.fsync(file.fileno())
+        took["write one"] = time.monotonic() - began
+        began = time.monotonic()
+        with one.open("rb") as file:
+            while file.read(PIECE):
+                pass
+        took["read one"] = time.monotonic() - began
+        began = time.monotonic()
+        for path in many:
+            path.write_bytes(data)
+        os.sync()
+        took["write batch"] = time.monotonic() - began
+        began = time.monotonic()
+        for path in many:
+            path.read_bytes()
+        took["read"] = time.monotonic() - began
+    return took
+
+
+def table_of(moved: list[Moved], pyodps: dict[str, float], plain: dict[str, float]) -> Table:
+    table = Table(title="speed in times theirs; memory: highest RssAnon + RssShmem, MB")
+    for name in ("", "blobs", "MB", "MB/s", "blobs/s", "/ pyodps", "/ plain", "server", "client"):
         table.add_column(name, justify="right" if name else "left")
     for each in moved:
         table.add_row(
@@ -106,10 +154,16 @@ def table_of(moved: list[Moved]) -> Table:
             f"{each.bytes / 1e6:,.0f}",
             f"{each.bytes / 1e6 / each.seconds:,.0f}",
             f"{each.blobs / each.seconds:,.0f}",
+            *(_ratio(theirs, each) for theirs in (pyodps, plain)),
             f"{each.server / 1e6:,.0f}",
             f"{each.client / 1e6:,.0f}",
         )
     return table
+
+
+def _ratio(seconds: dict[str, float], ours: Moved) -> str:
+    theirs = seconds.get(ours.action.removesuffix(" in parallel"))
+    return f"{theirs / ours.seconds:.2f}" if theirs else ""
 
 
 def main() -> None:
@@ -121,7 +175,9 @@ def main() -> None:
     with local_server() as server:
         session = Session(server)
         moved = one_large(session, chosen.bytes) + many_small(session, chosen.count, chosen.size)
-    Console().print(table_of(moved))
+        pyodps = by_pyodps(server, chosen.bytes, chosen.count, chosen.size)
+    plain = by_plain_files(chosen.bytes, chosen.count, chosen.size)
+    Console(width=110).print(table_of(moved, pyodps, plain))
 
 
 if __name__ == "__main__":
