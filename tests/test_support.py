@@ -38,8 +38,9 @@ def test_drawn(number):
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     support = pytester.mkdir("tests")
-    for name in ("conftest.py", "budget.py", "postgresql.py", "tools.py"):
+    for name in ("support.py", "budget.py", "postgresql.py", "tools.py"):
         shutil.copy(TESTS / name, support / name)
+    (support / "conftest.py").write_text('pytest_plugins = ["tests.support"]')
     (support / "test_suite.py").write_text(SUITE)
     (pytester.path / "pytest.ini").write_text(
         "[pytest]\npythonpath = .\naddopts = -ra --import-mode=importlib\nmarkers = long\n"

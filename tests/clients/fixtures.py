@@ -1,4 +1,4 @@
-"""The servers and real clients that a run starts once: `tests/conftest.py` offers them to all tests."""
+"""The servers and real clients that a run starts once, as a plugin of all tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
