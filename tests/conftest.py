@@ -1,3 +1,3 @@
-"""What all tests share: the support of any test, the servers and clients of a run, the documented page's summary."""
+"""What all tests share: the support of any test, the servers and clients of a run, the page's summary."""
 
 pytest_plugins = ["tests.support", "tests.clients.fixtures", "tests.page.summary"]
