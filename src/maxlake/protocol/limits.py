@@ -302,6 +302,10 @@ CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
 #: upload that one request should be.
 CLIENT_SPOOL_MEMORY = 16 * 1024 * 1024
 CLIENT_SPOOL_BYTES = 1024 * 1024 * 1024
+#: Bytes of rows a resumable upload sends by one request, unless told otherwise: what its death costs.
+CLIENT_REQUEST_BYTES = 32 * 1024 * 1024
+#: Bytes of the file in which an upload is noted: ids and a name.
+CLIENT_MAX_JOURNAL = 64 * 1024
 #: Blobs that a parallel reader asks for in one request.
 CLIENT_BLOBS_PER_REQUEST = 64
 #: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
