@@ -15,7 +15,7 @@ BIN := .venv/bin
 WHEEL_INPUTS := pyproject.toml README.md LICENSE $(shell find src -name __pycache__ -prune -o -print)
 PYTEST := $(BIN)/python -m pytest -n 2
 SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet
-LONG_BUDGET ?= 20
+LONG_BUDGET ?= 10
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(UPGRADE)
 CLIENT_RELEASES := 0.13.0 0.13.2
