@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from maxlake.client import ResumableUpload, StorageApiArrowClient
+from maxlake.client import StorageApiArrowClient
 from maxlake.client.connected import ODPS
+from maxlake.client.resumable_upload import ResumableUpload
 from maxlake.testing import LocalServer, fault_proxy, faults, local_server
 from odps import errors
 from tests.budget import Budget

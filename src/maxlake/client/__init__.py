@@ -29,7 +29,6 @@ from maxlake.client.responses import (
     WriteBlobResponse,
     WriteStreamResponse,
 )
-from maxlake.client.resumable_upload import ResumableUpload
 from maxlake.client.schema import Column, DataSchema
 from maxlake.client.storage_api import StorageApiClient
 from maxlake.client.storage_api_arrow import StorageApiArrowClient
@@ -70,7 +69,6 @@ __all__ = [
     "PreviewTableRequest",
     "ReadBlobRequest",
     "ReadStreamRequest",
-    "ResumableUpload",
     "SessionStats",
     "SessionStatus",
     "SplitOptions",
