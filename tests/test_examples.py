@@ -30,7 +30,10 @@ def server() -> Iterator[LocalServer]:
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.stem)
-def test_every_example_runs(page: Path, server: LocalServer) -> None:
+def test_every_example_runs(
+    page: Path, server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for the files that examples write
     ran = run_examples(page, server)
     assert ran or page == TESTING
     odps = server.odps()
