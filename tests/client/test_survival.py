@@ -108,6 +108,14 @@ def test_an_expired_session_is_refreshed() -> None:
         assert server.last.json["SkipRowNum"] == 2 * ROW_COUNT
 
 
+def test_time_that_went_well_is_not_held_against_a_call() -> None:
+    with ReplayServer(Reply(ROWS, cut=len(ROWS) - 100), Reply(ipc(BATCHES[2:]))) as server:
+        reader = server.client(retry_seconds=0.5).read_rows_arrow("s", 0)
+        first = [reader.read(), reader.read()]
+        time.sleep(0.6)  # a slow consumer
+        assert first + read_all(reader) == BATCHES
+
+
 def test_a_preview_begins_again_only_before_its_first_row() -> None:
     with ReplayServer(BUSY, Reply(ROWS, cut=100), Reply(ROWS)) as server:
         assert read_all(server.client(retry_seconds=5).preview_table_arrow()) == BATCHES
@@ -258,3 +266,11 @@ def test_an_upload_too_large_to_keep_is_sent_once(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(BrokenConnectionError):
             writer.finish()
         assert len(server.requests) == 1
+
+
+def test_a_slow_upload_with_an_offset_is_sent_again() -> None:
+    with ReplayServer(HANG_UP, STORED) as server:
+        writer = once(server, seconds=0.5)
+        writer.write(b"rows")
+        time.sleep(0.6)
+        assert writer.finish() == ("cm", True)

@@ -85,8 +85,8 @@ class ConnectedClient:
         """The route token of the latest answer that carried one; sent where no other is given."""
         return self._route_token
 
-    def _call(self, request: HttpRequest) -> Answer:
-        answer = self._connected().call(request, self._budget())
+    def _call(self, request: HttpRequest, budget: RetryBudget | None = None) -> Answer:
+        answer = self._connected().call(request, budget or self._budget())
         self._follow_route(parsers.route_token_of(answer.headers))
         return answer
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class RetryBudget:
-    """Pauses between attempts double, with some jitter, until ``seconds`` were waited without progress.
+    """Pauses between attempts double, with some jitter, until ``seconds`` have passed since the first failure
+    without progress: how long everything went well before does not count.
 
     Waiting helps while the service cannot be reached or says it is busy. What may as well be there to stay,
     an internal error or rows that end too early, is tried CLIENT_ATTEMPTS times. Nothing is tried more than
@@ -34,7 +35,7 @@ class RetryBudget:
 
     def progressed(self) -> None:
         """Begin anew: the operation came further."""
-        self._deadline = time.monotonic() + self._seconds
+        self._deadline: float | None = None
         self._pause = CLIENT_RETRY_PAUSE
         self._attempts = 1
 
@@ -51,6 +52,8 @@ class RetryBudget:
             raise error
         pause = self._pause * (1 + random.random())  # noqa: S311 - no secret
         pause = max(pause, error.retry_after or 0.0)
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._seconds
         if time.monotonic() + pause > self._deadline:
             raise error
         time.sleep(pause)

@@ -202,8 +202,8 @@ class StorageApiClient(BlobApi):
         while True:
             try:
                 if lost is not None:
-                    self.get_write_session(session_id)
-                return self._call(request)
+                    self._call(builders.get_write_session(self._target, session_id), budget)
+                return self._call(request, budget)
             except (ConflictError, NotFoundError) as error:
                 if lost is None:
                     raise
