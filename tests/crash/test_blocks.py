@@ -21,26 +21,16 @@ from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.exchange import HttpRequest
 from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.transport import Transport
-from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
 from tests.budget import Budget
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.block_world import TABLE, BlockWorld, kill_at_failpoints, kill_at_random_times
+from tests.crash.lives import Home
 from tests.lake.duckdb_reader import DuckdbReader
 
 pytestmark = pytest.mark.crash
 
-TABLE = "rows"
-BLOCKS = 3
-MOST_ROWS = 50
 #: Seconds: the start of the work, and some two sessions.
 LONGEST_LIFE = 0.4
-#: A session passes these once, the others once a block.
-COMMIT_POINTS = (
-    Failpoint.BEFORE_COMMIT_TRANSACTION,
-    Failpoint.AFTER_COMMIT_TRANSACTION,
-    Failpoint.BEFORE_COMMIT_ANSWER,
-)
-POINTS = list(Failpoint)
 GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 
@@ -87,36 +77,22 @@ class Session:
         return [row for block in self.blocks for row in block]
 
 
-class World:
-    """A home, and a client that outlives its servers. ``visible`` are the rows of acknowledged commits."""
+class World(BlockWorld):
+    """Blocks by their own protocol."""
+
+    gone = GONE
 
     def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
-        self.home = home
-        self.rng = rng
-        self.visible: list[int] = []
-        self.session = self.new_session(0)
-        self._duckdb = duckdb_reader
-        with home.life() as server:
-            server.odps().create_table(TABLE, "id bigint")
+        super().__init__(home, rng, duckdb_reader)
+        self.session = Session(self.new_blocks(0))
 
-    def new_session(self, first: int) -> Session:
-        blocks: list[list[int]] = []
-        for _ in range(BLOCKS):
-            blocks.append(list(range(first, first + self.rng.randint(1, MOST_ROWS))))
-            first = blocks[-1][-1] + 1
-        return Session(blocks)
+    @property
+    def cut(self) -> list[int]:
+        return self.session.rows if self.session.commit_sent else []
 
-    def live(self, failpoint: str = "", seconds: float = 60) -> None:
-        with self.home.life(failpoint) as server:
-            with killed_after(server, seconds), pytest.raises(GONE):
-                self.work(server)
-            assert_killed(server)
-        self.check()
-
-    def work(self, server: LocalServer) -> None:
+    def steps(self, server: LocalServer) -> Callable[[], None]:
         client = BlockClient(server)
-        while True:
-            self.finish(client)
+        return lambda: self.finish(client)
 
     def finish(self, client: BlockClient) -> None:
         """Bring the session to its commit, and begin another."""
@@ -134,20 +110,7 @@ class World:
         session.commit_sent = True
         client.commit(session.session_id, list(session.messages.values()))
         self.visible += session.rows
-        self.session = self.new_session(session.rows[-1] + 1)
-
-    def check(self) -> None:
-        seen = self.home.rows(self._duckdb, TABLE)["id"].to_pylist()
-        cut = self.session.rows if self.session.commit_sent else []
-        assert sorted(seen) in (self.visible, self.visible + cut)
-
-    def end(self) -> None:
-        """Commit what was cut last; then no row is missing, and no file is left that has no row."""
-        with self.home.life() as server:
-            self.finish(BlockClient(server))
-        self.check()
-        self.home.check_nothing_is_left_over()
-        self.check()
+        self.session = Session(self.new_blocks(session.rows[-1] + 1))
 
 
 @pytest.fixture
@@ -156,13 +119,8 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget: Callable[[float], Budget]) -> None:
-    for point in budget(6).points(at_least=len(POINTS)):
-        failpoint = POINTS[point % len(POINTS)]
-        world.live(f"{failpoint}:{world.rng.randint(1, 2 if failpoint in COMMIT_POINTS else BLOCKS)}")
-    world.end()
+    kill_at_failpoints(world, budget)
 
 
 def test_kill_at_random_times(world: World, budget: Callable[[float], Budget]) -> None:
-    for _ in budget(3).points(at_least=2):
-        world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
-    world.end()
+    kill_at_random_times(world, budget, LONGEST_LIFE)

@@ -16,27 +16,17 @@ import pytest
 import requests
 from odps.tunnel import TableTunnel
 
-from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
 from odps import errors, options
 from tests.budget import Budget
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.block_world import BLOCKS, TABLE, BlockWorld, kill_at_failpoints, kill_at_random_times
+from tests.crash.lives import Home
 from tests.lake.duckdb_reader import DuckdbReader
 
 pytestmark = pytest.mark.crash
 
-TABLE = "rows"
-BLOCKS = 3
-MOST_ROWS = 50
 #: Seconds: the start of the work, and some two uploads.
 LONGEST_LIFE = 0.6
-#: An upload passes these once, the others once a block.
-COMMIT_POINTS = (
-    Failpoint.BEFORE_COMMIT_TRANSACTION,
-    Failpoint.AFTER_COMMIT_TRANSACTION,
-    Failpoint.BEFORE_COMMIT_ANSWER,
-)
-POINTS = list(Failpoint)
 GONE = (requests.ConnectionError, errors.ConnectTimeout)
 
 
@@ -63,36 +53,22 @@ class Upload:
         return [row for block in self.blocks for row in block]
 
 
-class World:
-    """A home, and a client that outlives its servers. ``visible`` are the rows of completed uploads."""
+class World(BlockWorld):
+    """Blocks through PyODPS's tunnel."""
+
+    gone = GONE
 
     def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
-        self.home = home
-        self.rng = rng
-        self.visible: list[int] = []
-        self.upload = self.new_upload(0)
-        self._duckdb = duckdb_reader
-        with home.life() as server:
-            server.odps().create_table(TABLE, "id bigint")
+        super().__init__(home, rng, duckdb_reader)
+        self.upload = Upload(self.new_blocks(0))
 
-    def new_upload(self, first: int) -> Upload:
-        blocks: list[list[int]] = []
-        for _ in range(BLOCKS):
-            blocks.append(list(range(first, first + self.rng.randint(1, MOST_ROWS))))
-            first = blocks[-1][-1] + 1
-        return Upload(blocks)
+    @property
+    def cut(self) -> list[int]:
+        return self.upload.rows if self.upload.complete_sent else []
 
-    def live(self, failpoint: str = "", seconds: float = 60) -> None:
-        with self.home.life(failpoint) as server:
-            with killed_after(server, seconds), pytest.raises(GONE):
-                self.work(server)
-            assert_killed(server)
-        self.check()
-
-    def work(self, server: LocalServer) -> None:
+    def steps(self, server: LocalServer) -> Callable[[], None]:
         tunnel, table = TableTunnel(server.odps()), server.odps().get_table(TABLE)
-        while True:
-            self.finish(tunnel, table)
+        return lambda: self.finish(tunnel, table)
 
     def finish(self, tunnel: TableTunnel, table: Any) -> None:
         """Bring the upload to its end, and begin another."""
@@ -106,7 +82,7 @@ class World:
         else:
             assert upload.complete_sent
         self.visible += upload.rows
-        self.upload = self.new_upload(upload.rows[-1] + 1)
+        self.upload = Upload(self.new_blocks(upload.rows[-1] + 1))
 
     def write(self, session: Any) -> None:
         there = set(map(int, session.get_block_list()))
@@ -121,19 +97,6 @@ class World:
             write_block(session, number, block, arrow=self.rng.random() < 0.5)
             self.upload.kept.add(number)
             self.upload.right.add(number)
-
-    def check(self) -> None:
-        seen = self.home.rows(self._duckdb, TABLE)["id"].to_pylist()
-        cut = self.upload.rows if self.upload.complete_sent else []
-        assert sorted(seen) in (self.visible, self.visible + cut)
-
-    def end(self) -> None:
-        """Complete what was cut last; then no row is missing, and no file is left that has no row."""
-        with self.home.life() as server:
-            self.finish(TableTunnel(server.odps()), server.odps().get_table(TABLE))
-        self.check()
-        self.home.check_nothing_is_left_over()
-        self.check()
 
 
 def write_block(session: Any, number: int, rows: list[int], *, arrow: bool) -> None:
@@ -152,13 +115,8 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget: Callable[[float], Budget]) -> None:
-    for point in budget(6).points(at_least=len(POINTS)):
-        failpoint = POINTS[point % len(POINTS)]
-        world.live(f"{failpoint}:{world.rng.randint(1, 2 if failpoint in COMMIT_POINTS else BLOCKS)}")
-    world.end()
+    kill_at_failpoints(world, budget)
 
 
 def test_kill_at_random_times(world: World, budget: Callable[[float], Budget]) -> None:
-    for _ in budget(3).points(at_least=2):
-        world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
-    world.end()
+    kill_at_random_times(world, budget, LONGEST_LIFE)
