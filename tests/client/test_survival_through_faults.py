@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from threading import Thread
 from typing import Any
@@ -35,7 +36,10 @@ ROWS = pa.table(
 class Site:
     server: LocalServer
     proxy: FaultProxy
-    client: StorageApiArrowClient
+
+    @cached_property
+    def client(self) -> StorageApiArrowClient:
+        return self.client_of("rows")
 
     def client_of(self, table: str) -> StorageApiArrowClient:
         """A client whose calls go through the proxy."""
@@ -47,8 +51,7 @@ class Site:
 def site() -> Iterator[Site]:
     with local_server() as server, fault_proxy(server.endpoint) as proxy:
         server.odps().create_table("rows", "id bigint, amount double, name string")
-        site = Site(server, proxy, None)  # type: ignore[arg-type]
-        site = Site(server, proxy, site.client_of("rows"))
+        site = Site(server, proxy)
         write(site.client, ROWS)
         yield site
 

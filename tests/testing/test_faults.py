@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, IncompleteRead
 from urllib.parse import urlsplit
 
@@ -98,9 +97,3 @@ def test_chance_is_repeatable() -> None:
     ]
     assert runs[0] == runs[1] != runs[2]
     assert 30 < sum(runs[0]) < 90
-
-
-def test_an_answer_is_whole_by_default() -> None:
-    answer = ProxiedAnswer(200, (), BODY)
-    assert replace(answer, break_after=10).body == BODY
-    assert not answer.cut

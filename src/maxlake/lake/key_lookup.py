@@ -20,8 +20,9 @@ from maxlake.lake.tables import StoredColumn
 
 #: Threads that look for the keys of one upload: decoding is most of the work.
 _READERS = 2
-#: Rows looked at together: each look makes a hash table of the uploaded keys.
+#: Rows, and bytes of their keys, looked at together: each look makes a hash table of the uploaded keys.
 _ROWS_AT_ONCE = 262_144
+_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,13 @@ class KeyLookup:
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield the rows of many batches in few tables."""
     held: list[pa.RecordBatch] = []
+    rows = size = 0
     for batch in batches:
         held.append(batch)
-        if sum(each.num_rows for each in held) >= _ROWS_AT_ONCE:
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
             yield pa.Table.from_batches(held)
-            held = []
+            held, rows, size = [], 0, 0
     if held:
         yield pa.Table.from_batches(held)

@@ -29,7 +29,7 @@ def _column(column: ReadColumn) -> TunnelColumn:
 
 
 def _announced(t: OdpsType) -> OdpsType:
-    """Return a type as PyODPS's tunnel knows it: to that, the reference to a blob is text."""
+    """Return a type as the tunnel knows it: its records have no blobs, so a reference to one is text."""
     match t:
         case Simple(kind=Kind.BLOB):
             return Simple(Kind.STRING)
