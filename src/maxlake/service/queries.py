@@ -33,12 +33,14 @@ from maxlake.protocol.limits import MAX_RESULT_BYTES, MAX_UPSERT_ATTEMPTS, QUERY
 from maxlake.protocol.partitions import PartitionFilter
 from maxlake.protocol.sql import places
 from maxlake.protocol.sql.changes import rows_of
+from maxlake.protocol.sql.inserts import rows_to_insert
 from maxlake.protocol.sql.lineage import declared_types
 from maxlake.protocol.sql.model import (
     Change,
     CreateTableAs,
     Insert,
     Query,
+    RenamePartition,
     RowStatement,
     TableScan,
 )
@@ -49,7 +51,6 @@ from maxlake.service.predicates import session_predicate
 from maxlake.service.project import Project
 from maxlake.service.sql_session import Session
 
-_EVERYTHING = PartitionFilter({}, {})
 _MOST_THREADS = 4
 
 
@@ -174,11 +175,13 @@ class _Work:
     def _target(self, connection: Connection) -> Table | None:
         """Return the table the statement changes, None if it reads only, or makes one."""
         statement = self._statement
-        if not isinstance(statement, Insert | Change):
+        if not isinstance(statement, Insert | Change | RenamePartition):
             return None
         target = self._session.get(connection, statement.table)
         if isinstance(statement, Change):
             sql_targets.check_change(target, statement)
+        elif isinstance(statement, RenamePartition):
+            sql_targets.check_rename(connection, target, statement)
         return target
 
     def _query(self, target: Table | None) -> Query:
@@ -189,6 +192,9 @@ class _Work:
                 assert target is not None
                 columns = [column.name for column in target.columns.all_columns]
                 return rows_of(change, columns, [*target.options.primary_key, *target.partition_keys])
+            case RenamePartition() as renamed:
+                assert target is not None
+                return rows_to_insert(renamed.table, [column.name for column in target.columns.columns])
             case statement:
                 return statement.query
 
@@ -196,9 +202,18 @@ class _Work:
         """List the files of a table that may hold rows the query needs."""
         conditions = " AND ".join(f"({text})" for text in scan.conditions if _is_predicate(table, text))
         predicate = session_predicate(table, conditions)
-        wanted = Wanted(_EVERYTHING, filter=None if predicate is None else predicate.selection().filter)
+        wanted = Wanted(
+            self._partitions(table), filter=None if predicate is None else predicate.selection().filter
+        )
         plan = plans.plan(self._project.lake, connection, table, wanted, snapshot)
         return Scan(scan.scan, tuple(table.stored.values()), plan.files)
+
+    def _partitions(self, table: Table) -> PartitionFilter:
+        """Return which partitions of the tables it reads a statement takes, before any condition."""
+        if not isinstance(self._statement, RenamePartition):
+            return PartitionFilter({}, {})
+        key = sql_targets.partition_key(table, self._statement.old)
+        return PartitionFilter({}, {tuple(table.partition_keys): frozenset({key})})
 
     def _pins(self, table_ids: set[int], snapshot: int) -> list[Pin]:
         return [
@@ -249,7 +264,10 @@ class _Work:
         statement = self._statement
         if isinstance(statement, Insert):
             given = sql_targets.given(target, statement)
-            fixed = sql_targets.fixed(target, statement)
+            fixed = sql_targets.fixed(target, statement.partition)
+        elif isinstance(statement, RenamePartition):
+            given = tuple(column.name for column in target.columns.columns)
+            fixed = sql_targets.fixed(target, statement.new)
         else:
             given = (*(column.name for column in target.columns.all_columns), OPERATION_COLUMN)
             fixed = {}
@@ -268,7 +286,7 @@ class _Work:
     def finish(self, planned: Planned, done: Done, end: End) -> bool:
         """Make the rows visible; what cannot be leaves nothing. False where the statement is to run again."""
         match self._statement:
-            case Insert() | Change():
+            case Insert() | Change() | RenamePartition():
                 assert planned.target is not None
                 return self._finish_rows(planned.target, done, end)
             case CreateTableAs() as statement:
@@ -285,11 +303,7 @@ class _Work:
         except BaseException:
             self._discard(target, None, parts)
             raise
-        replaced = (
-            sql_targets.replaced(target, self._statement, done)
-            if isinstance(self._statement, Insert)
-            else set()
-        )
+        replaced = self._replaced(target, done)
         if not target.options.primary_key or not parts:
             return self._commit(target, None, parts, replaced, end)
         try:
@@ -299,11 +313,25 @@ class _Work:
                     upsert = upserts.prepare(self._project.lake, target, parts, name, replaced)
                     if upsert is not None and self._commit(target, upsert, parts, replaced, end):
                         return True
-                    if isinstance(self._statement, Change):
+                    if self._depends_on_rows:
                         return False
             raise upserts.outrun(target.full_name)
         finally:
             session_parts.remove_files(self._project.lake.data, target.path, parts)
+
+    @property
+    def _depends_on_rows(self) -> bool:
+        """Whether what the target held when the statement was planned decides what it does."""
+        return isinstance(self._statement, Change | RenamePartition)
+
+    def _replaced(self, target: Table, done: Done) -> set[PartitionKey]:
+        match self._statement:
+            case Insert() as insert:
+                return sql_targets.replaced(target, insert, done)
+            case RenamePartition() as renamed:
+                return {sql_targets.partition_key(target, renamed.old)}
+            case _:
+                return set()
 
     def _commit(
         self, target: Table, upsert: Upsert | None, parts: list[Part], replaced: set[PartitionKey], end: End
@@ -313,7 +341,7 @@ class _Work:
             with self._database.write() as connection:
                 now = tables.get_by_id(connection, target.table_id)
                 sql_targets.check_unaltered(now, target)
-                if isinstance(self._statement, Change) and sql_targets.has_changed(now, target):
+                if self._depends_on_rows and sql_targets.has_changed(now, target):
                     applied = False
                 elif upsert is None:
                     assert now is not None
@@ -321,13 +349,15 @@ class _Work:
                     applied = True
                 else:
                     applied = upsert.apply(connection)
+                if applied and isinstance(self._statement, RenamePartition):
+                    sql_targets.rename_partition(connection, target, self._statement)
                 if applied:
                     end(connection, Found())
         except MaxlakeError:  # then no row names the files; after a COMMIT that failed one may
             self._discard(target, upsert, parts)
             raise
         if not applied:
-            self._discard(target, upsert, [])
+            self._discard(target, upsert, parts if upsert is None else [])
         return applied
 
     def _discard(self, target: Table, upsert: Upsert | None, parts: list[Part]) -> None:
