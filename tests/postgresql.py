@@ -37,7 +37,7 @@ class Postgresql:
 def running_postgresql(programs: Path) -> Iterator[Postgresql]:
     """Start a server from the directory of its programs; stop it and remove its data afterwards.
 
-    It leaves its data to the kernel: what tests kill is never the machine, and hardly ever PostgreSQL.
+    It leaves its data to the kernel: what tests kill is neither the machine nor PostgreSQL.
     """
     directory = Path(tempfile.mkdtemp(prefix="maxlake-postgresql-"))
     as_user = {"user": USER} if os.getuid() == 0 else {}
