@@ -308,7 +308,7 @@ def test_merges_at_the_same_time_happen_once(place: Place) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [6, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
 def test_every_kept_version_and_plan_stays(
     examples: int, database: Postgresql | None, duckdb_reader: DuckdbReader
 ) -> None:

@@ -172,7 +172,7 @@ def check_splits(lake: Lake, read: pa.Table, plan: plans.Plan, projection: Proje
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "examples", [25, pytest.param(in_proportion(300), marks=pytest.mark.slow, id="whole")]
+    "examples", [12, pytest.param(in_proportion(300), marks=pytest.mark.slow, id="whole")]
 )
 def test_everything_accepted_reads_back_equal(
     examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader

@@ -441,7 +441,7 @@ NAMES = ["a", "b", "c"]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [8, pytest.param(in_proportion(40), marks=pytest.mark.slow, id="whole")])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(40), marks=pytest.mark.slow, id="whole")])
 def test_any_changes_between_commits(examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader) -> None:
     @given(st.data())
     @settings(max_examples=examples, phases=PHASES, deadline=None)

@@ -147,7 +147,7 @@ def check_buckets(reader: Reader, model: list[tuple[int, str]], data: st.DataObj
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [6, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
 @pytest.mark.parametrize(("partitioned", "clustered"), [(False, False), (True, False), (True, True)])
 def test_splits_and_addresses_are_the_snapshot(
     examples: int, partitioned: bool, clustered: bool, project: Project, monkeypatch: pytest.MonkeyPatch
