@@ -96,6 +96,12 @@ class CommitOutcomeUnknownError(ClientError, ConflictError):  # pyright: ignore[
     """The answer to a commit was lost, and the service does not say what became of it: look at the table."""
 
 
+class UploadNotKeptError(BrokenConnectionError):
+    """An upload broke that is too large to be sent again: write its rows anew, in several uploads."""
+
+    retryable = False
+
+
 class TruncatedStreamError(BrokenConnectionError):
     """Rows or blobs ended before their end: some are missing, those read so far are good."""
 

@@ -39,6 +39,11 @@ class RetryBudget:
         self._pause = CLIENT_RETRY_PAUSE
         self._attempts = 1
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time has passed since the first failure without progress."""
+        return self._deadline is not None and time.monotonic() > self._deadline
+
     def wait(self, error: ClientError) -> None:
         """Wait before the next attempt, at least as long as the service asks for.
 

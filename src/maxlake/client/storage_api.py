@@ -285,7 +285,7 @@ class StorageApiClient(BlobApi):
         if row_offset < 0 or access_token is None:
             return StreamWriter(lambda: self._upload(request), self._follow_route)
         spool = UploadSpool(self._budget())
-        return StreamWriter.of_rows_stored_once(lambda: self._upload(request), self._follow_route, spool)
+        return StreamWriter.of_rows_stored_once(lambda: self._upload(request), spool, self._follow_route)
 
     def close_write_stream(
         self,

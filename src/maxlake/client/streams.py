@@ -147,7 +147,10 @@ class StreamWriter(UploadWriter):
 
     @classmethod
     def of_rows_stored_once(
-        cls, upload: Callable[[], Upload], on_route_token: Callable[[str], object], spool: UploadSpool
+        cls,
+        upload: Callable[[], Upload],
+        spool: UploadSpool,
+        on_route_token: Callable[[str], object] | None = None,
     ) -> Self:
         """Return a writer that sends its rows again when the connection breaks."""
         made = cls.__new__(cls)

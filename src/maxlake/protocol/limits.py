@@ -302,6 +302,9 @@ CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
 #: upload that one request should be.
 CLIENT_SPOOL_MEMORY = 16 * 1024 * 1024
 CLIENT_SPOOL_BYTES = 1024 * 1024 * 1024
+#: Bytes after which the upload of one stream should end, and another stream begin: what a broken connection
+#: costs, and far from what cannot be sent again.
+CLIENT_STREAM_BYTES = 256 * 1024 * 1024
 #: Bytes of rows a resumable upload sends by one request, unless told otherwise: what its death costs.
 CLIENT_REQUEST_BYTES = 32 * 1024 * 1024
 #: Bytes of the file in which an upload is noted: ids and a name.
