@@ -14,6 +14,7 @@ import pytest
 from maxlake.client import Compression, StorageApiArrowClient, retry_budget, stream_upload, upload_spool
 from maxlake.client.connected import ODPS
 from maxlake.client.errors import TruncatedStreamError, UploadNotKeptError
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.protocol.errors import NotFoundError
 from maxlake.protocol.limits import CLIENT_ATTEMPTS
 from maxlake.testing import Fault, FaultProxy, LocalServer, fault_proxy, faults, local_server
@@ -241,8 +242,7 @@ def test_a_stream_is_full_long_before_it_cannot_be_sent_again(monkeypatch: pytes
 
 def test_a_long_upload_that_comes_further_has_its_time_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_spool, "CLIENT_UPLOAD_AHEAD", 0)
-    budget = retry_budget.RetryBudget(3600)
-    spool = upload_spool.UploadSpool(budget)
+    spool = upload_spool.UploadSpool(retry_budget.RetryBudget(3600), MemoryBudget().reservation())
     broken = TruncatedStreamError("cut", code="TruncatedStream")
     for _ in range(10):
         spool.keep(memoryview(b"more"))

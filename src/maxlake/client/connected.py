@@ -11,6 +11,7 @@ from odps.tunnel import TableTunnel
 from maxlake.client import parsers
 from maxlake.client.builders import Target
 from maxlake.client.endpoint import StorageEndpoint
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.transport import Transport
 from maxlake.protocol.limits import CLIENT_RETRY_SECONDS
 from odps import ODPS, options
@@ -51,6 +52,8 @@ class ConnectedClient:
         self._quota_name = quota_name
         self._tags = header_text(_joined(options.tunnel.tags if tags is None else tags), "tags")
         self._route_token: str | None = None
+        #: Counts what is in flight; another client's makes one budget for both.
+        self.memory = MemoryBudget()
         self._lock = Lock()
         self._rest: Any = None
         self._transport: Transport | None = None
@@ -66,6 +69,18 @@ class ConnectedClient:
     def table(self) -> Any:
         """The table, ``None`` for an instance's result."""
         return None if self._target.is_instance else self._subject
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes that the client holds for everything in flight, 256 MiB unless you say otherwise.
+
+        Beyond it uploads wait for the service, copies go to disk, and what is read ahead waits for you.
+        """
+        return self.memory.limit
+
+    @max_memory.setter
+    def max_memory(self, limit: int) -> None:
+        self.memory.limit = limit
 
     @property
     def tunnel_rest(self) -> Any:
@@ -99,7 +114,7 @@ class ConnectedClient:
         return self._connected().budget(self.retry_seconds)
 
     def _upload(self, request: HttpRequest) -> Upload:
-        return self._connected().upload(request)
+        return self._connected().upload(request, self.memory.reservation())
 
     def _connected(self) -> Transport:
         with self._lock:

@@ -145,7 +145,7 @@ class StorageApiClient(BlobApi):
             self.get_read_session(rows.session_id or "", refresh=True)
             return self._download(request)
 
-        return StreamReader.of_rows(ResumableRows(open_after, self._budget()))
+        return StreamReader.of_rows(ResumableRows(open_after, self._budget(), self.memory.reservation()))
 
     def preview_table(
         self,
@@ -156,7 +156,8 @@ class StorageApiClient(BlobApi):
         """Stream some rows without a session: at most ``limit`` (the service's default when ``None``)."""
         self._require_table("preview")
         request = builders.preview_table(self._target, PreviewTableRequest(limit, partition, columns))
-        return StreamReader.of_rows(UnresumableRows(lambda: self._download(request), self._budget()))
+        rows = UnresumableRows(lambda: self._download(request), self._budget(), self.memory.reservation())
+        return StreamReader.of_rows(rows)
 
     def create_write_session(
         self, partial_partition_spec: str | None = None, flags: dict[str, Any] | None = None
@@ -284,7 +285,7 @@ class StorageApiClient(BlobApi):
         request = builders.write_rows(self._target, rows, self._token(route_token))
         if row_offset < 0 or access_token is None:
             return StreamWriter(lambda: self._upload(request), self._follow_route)
-        spool = UploadSpool(self._budget())
+        spool = UploadSpool(self._budget(), self.memory.reservation())
         return StreamWriter.of_rows_stored_once(lambda: self._upload(request), spool, self._follow_route)
 
     def close_write_stream(

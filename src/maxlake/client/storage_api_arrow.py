@@ -103,7 +103,8 @@ class StorageApiArrowClient(StorageApiClient):
         def close(version: int) -> CloseWriteStreamResponse:
             return self.close_write_stream(session_id, stream_id, version)
 
-        return StreamUpload(begin, close, UploadSpool(budget), stream_id, stream_version, compression)
+        spool = UploadSpool(budget, self.memory.reservation())
+        return StreamUpload(begin, close, spool, stream_id, stream_version, compression)
 
     def preview_table_arrow(
         self,

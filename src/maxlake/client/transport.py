@@ -14,6 +14,7 @@ from maxlake.client.errors import (
     error_from_answer,
 )
 from maxlake.client.exchange import Answer, HttpRequest
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.upload import Upload
 from maxlake.protocol.errors import ErrorCode
@@ -22,6 +23,7 @@ from odps import errors as odps_errors
 
 if TYPE_CHECKING:
     from maxlake.client.endpoint import StorageEndpoint
+    from maxlake.client.memory_budget import MemoryReservation
 
 _TOO_MANY_REQUESTS = 429
 
@@ -71,10 +73,10 @@ class Transport:
                 raise
         return self._download_once(request)
 
-    def upload(self, request: HttpRequest) -> Upload:
-        """Send the head of ``request`` and return where its body goes."""
+    def upload(self, request: HttpRequest, memory: MemoryReservation | None = None) -> Upload:
+        """Send the head of ``request`` and return where its body goes, which may wait in ``memory``."""
         connection = self._send(request, chunked=True)
-        return Upload(self._pool, connection, self._endpoint.url)
+        return Upload(self._pool, connection, self._endpoint.url, memory or MemoryBudget().reservation())
 
     def close(self) -> None:
         """Close idle connections; the transport stays usable."""

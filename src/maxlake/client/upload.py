@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from maxlake.client.connections import ConnectionPool
+    from maxlake.client.memory_budget import MemoryReservation
 
 
 class EarlyAnswerError(Exception):
@@ -29,9 +30,12 @@ class EarlyAnswerError(Exception):
 
 
 class Upload:
-    """A request whose head has been sent."""
+    """A request whose head has been sent. ``memory`` is for what waits to be sent."""
 
-    def __init__(self, pool: ConnectionPool, connection: HTTPConnection, endpoint: str) -> None:
+    def __init__(
+        self, pool: ConnectionPool, connection: HTTPConnection, endpoint: str, memory: MemoryReservation
+    ) -> None:
+        self.memory = memory
         self._pool = pool
         self._connection = connection
         self._endpoint = endpoint

@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from maxlake.client.errors import ClientError
+    from maxlake.client.memory_budget import MemoryReservation
     from maxlake.client.retry_budget import RetryBudget
 
 
 class UploadSpool:
-    """The body of one upload: CLIENT_SPOOL_MEMORY bytes in memory, more in a temporary file.
+    """The body of one upload: CLIENT_SPOOL_MEMORY bytes in memory as long as ``memory`` has room, else in a
+    temporary file.
 
     One of more than CLIENT_SPOOL_BYTES is not kept: it is sent once. ``budget`` is for sending it again.
     """
 
-    def __init__(self, budget: RetryBudget) -> None:
+    def __init__(self, budget: RetryBudget, memory: MemoryReservation) -> None:
         self._budget = budget
-        self._file: tempfile.SpooledTemporaryFile[bytes] | None = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - as long as the upload
-            CLIENT_SPOOL_MEMORY
-        )
+        self._memory = memory
+        self._in_memory = True
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - as long as the upload
         #: Bytes of the body so far, kept or not.
         self.size = 0
         self._size_at_failure = 0
@@ -42,8 +44,12 @@ class UploadSpool:
             return
         if self.size > CLIENT_SPOOL_BYTES:
             self.close()
-        else:
-            self._file.write(data)
+            return
+        if self._in_memory and (self.size > CLIENT_SPOOL_MEMORY or not self._memory.try_grow(data.nbytes)):
+            self._file.rollover()
+            self._in_memory = False
+            self._memory.free()
+        self._file.write(data)
 
     def wait(self, error: ClientError) -> None:
         """Wait before everything is sent again.
@@ -77,3 +83,4 @@ class UploadSpool:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._memory.free()

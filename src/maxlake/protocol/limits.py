@@ -288,6 +288,9 @@ CLIENT_RETRY_MOST_PAUSE = 8.0
 #: it is restarted in seconds, and moved to another machine in a minute.
 CLIENT_RETRY_SECONDS = 60.0
 CLIENT_FIRST_CALL_SECONDS = 2.0
+#: Bytes that a client holds for everything in flight, unless told otherwise: dozens of reads and uploads run
+#: at full speed with that.
+CLIENT_MAX_MEMORY = 256 * 1024 * 1024
 #: Bytes of one batch received, compressed or not: batches of the service are of some MB.
 CLIENT_MAX_MESSAGE = 1024 * 1024 * 1024
 #: JSON and error answers are read whole; write schemas of MAX_COLUMNS columns stay below.
