@@ -43,7 +43,8 @@ class BlobApi(ConnectedClient):
         blob = WriteBlobRequest(session_id, stream_id, stream_version, partition_values, column_index)
         chosen = checked_compression(compression)
         request = builders.write_blob(self._target, blob, chosen)
-        return BlobStreamWriter(lambda: self._upload(request), chosen)
+        deadline = self._deadline()
+        return BlobStreamWriter(lambda: self._upload(request, deadline), chosen)
 
     def write_blob_batch(
         self,
@@ -62,7 +63,8 @@ class BlobApi(ConnectedClient):
         require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         batch = WriteBlobRequest(session_id, stream_id, stream_version, partition_values, column_index)
         request = builders.write_blob_batch(self._target, batch)
-        writer = UploadWriter(lambda: self._upload(request))
+        deadline = self._deadline()
+        writer = UploadWriter(lambda: self._upload(request, deadline))
         try:
             for item in items:
                 item.or_default(partition_values or [], column_index).write_frame_to(writer)
@@ -108,6 +110,8 @@ class BlobApi(ConnectedClient):
         self, references: Sequence[str | bytes] | None, compression: Compression | None
     ) -> BlobDataIterator:
         blobs = ReadBlobRequest(references)
-        download = self._download(builders.read_blobs(blobs, checked_compression(compression)))
+        download = self._download(
+            builders.read_blobs(blobs, checked_compression(compression)), self._deadline()
+        )
         payload = payload_of(DownloadFile(download), download.headers.get("content-encoding"))
         return BlobDataIterator.of_payload(payload, len(blobs.blob_references))

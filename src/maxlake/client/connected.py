@@ -10,6 +10,7 @@ from odps.tunnel import TableTunnel
 
 from maxlake.client import parsers
 from maxlake.client.builders import Target
+from maxlake.client.deadline import Deadline
 from maxlake.client.endpoint import StorageEndpoint
 from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.transport import Transport
@@ -32,6 +33,9 @@ class ConnectedClient:
     #: How long a call goes on trying, in seconds, while the service cannot be reached or is busy and the call
     #: comes no further; 0 for not at all.
     retry_seconds: float = CLIENT_RETRY_SECONDS
+    #: How long one operation may take in all, in seconds, retries and your own time in it included: a call
+    #: until its answer, a reader until its last row, a writer until its end. ``None``: as long as it likes.
+    deadline_seconds: float | None = None
 
     def __init__(
         self,
@@ -105,16 +109,19 @@ class ConnectedClient:
         self._follow_route(parsers.route_token_of(answer.headers))
         return answer
 
-    def _download(self, request: HttpRequest) -> Download:
-        download = self._connected().download(request)
+    def _download(self, request: HttpRequest, deadline: Deadline) -> Download:
+        download = self._connected().download(request, deadline)
         self._follow_route(parsers.route_token_of(download.headers))
         return download
 
-    def _budget(self) -> RetryBudget:
-        return self._connected().budget(self.retry_seconds)
+    def _budget(self, deadline: Deadline | None = None) -> RetryBudget:
+        return self._connected().budget(self.retry_seconds, deadline or self._deadline())
 
-    def _upload(self, request: HttpRequest) -> Upload:
-        return self._connected().upload(request, self.memory.reservation())
+    def _deadline(self) -> Deadline:
+        return Deadline(self.deadline_seconds)
+
+    def _upload(self, request: HttpRequest, deadline: Deadline) -> Upload:
+        return self._connected().upload(request, deadline, self.memory.reservation())
 
     def _connected(self) -> Transport:
         with self._lock:

@@ -88,6 +88,10 @@ class ConnectTimeoutError(ConnectFailedError, odps_errors.ConnectTimeout):
     odps_class = odps_errors.ConnectTimeout
 
 
+class DeadlineExceededError(ClientError, BusyError, TimeoutError):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """An operation was not done within ``deadline_seconds``; whether the service acted on it is not known."""
+
+
 class BrokenConnectionError(ClientError, BusyError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The connection broke, or stayed silent too long, after the request was (partly) sent."""
 

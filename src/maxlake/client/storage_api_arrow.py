@@ -98,7 +98,7 @@ class StorageApiArrowClient(StorageApiClient):
                 stream = CreateWriteStreamRequest(session_id, stream_id, version)
                 self._call(builders.create_write_stream(self._target, stream, self._token(None)), budget)
             rows = WriteStreamRequest(session_id, stream_id, version)
-            return self._upload(builders.write_rows(self._target, rows, self._token(None)))
+            return self._upload(builders.write_rows(self._target, rows, self._token(None)), budget.deadline)
 
         def close(version: int) -> CloseWriteStreamResponse:
             return self.close_write_stream(session_id, stream_id, version)
