@@ -10,8 +10,10 @@ from benchmarks.blobs import Session, one_large
 from benchmarks.memory import measure
 from benchmarks.processes import HighWater, resident
 from maxlake.client import Compression
+from maxlake.protocol.limits import CLIENT_MAX_MEMORY, CLIENT_UPLOAD_CHUNK
 from maxlake.testing import local_server
-from tests.budget import in_proportion
+from tests.budget import budget_from_environment, in_proportion
+from tests.client_memory import BATCH_BYTES, BLOB_BYTES, Task, moved_by
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 
@@ -21,6 +23,12 @@ MOVED = max(1_000_000_000, in_proportion(2_000_000_000))
 #: The same for blobs (issue 5), and how large the largest may be.
 BLOB_BUDGET = 256_000_000
 LARGEST_BLOB = max(1024**3, in_proportion(5 * 1024**3))
+#: What a client may hold beside its own budget: interpreter, libraries, data made beforehand (issue 8).
+BESIDE_BUDGET = 200_000_000
+#: Bytes moved under that budget: all of them where there is time for it, else some for each second.
+MOVED_IN_FULL, FULL_SECONDS = 5_000_000_000, 130
+MOVED_A_SECOND = 20_000_000
+STREAMS = 8
 
 
 @pytest.mark.slow
@@ -54,6 +62,38 @@ def test_a_blob_goes_through_both_within_the_budget(size: int, compression: Comp
             assert moved.samples >= 5 * moved.seconds, moved
             assert moved.server <= BLOB_BUDGET, moved
             assert moved.client - before <= BLOB_BUDGET, moved
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_client_moves_many_times_its_budget() -> None:
+    seconds = budget_from_environment() or 10
+    byte_count = MOVED_IN_FULL if seconds >= FULL_SECONDS else int(MOVED_A_SECOND * seconds)
+    tasks = [Task(action, byte_count, STREAMS, CLIENT_MAX_MEMORY) for action in ("write", "read")]
+    with local_server() as server:
+        for task, moved in zip(tasks, moved_by(server, tasks), strict=True):
+            assert moved.byte_count >= byte_count
+            assert moved.samples > 20
+            assert moved.highest <= CLIENT_MAX_MEMORY + BESIDE_BUDGET, (task, moved)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_small_budget_is_kept_by_many_streams() -> None:
+    """Without it, these hold 150 MB, 200 MB and 430 MB more than before."""
+    limit = 16 * 1024**2
+    #: What each stream has at hand besides: the caller has the last piece while the next one comes.
+    pieces = {
+        Task("write", 100_000_000, STREAMS, limit): CLIENT_UPLOAD_CHUNK,
+        Task("read", 100_000_000, STREAMS, limit): BATCH_BYTES,
+        Task("write_blobs", 200_000_000, STREAMS, limit): BLOB_BYTES,
+        Task("read_blobs", 200_000_000, STREAMS, limit): BLOB_BYTES,
+    }
+    with local_server() as server:
+        for (task, piece), moved in zip(pieces.items(), moved_by(server, list(pieces)), strict=True):
+            assert moved.byte_count >= task.byte_count
+            more = moved.highest - moved.before
+            assert more <= limit + 2 * STREAMS * piece + 20_000_000, (task, moved)
 
 
 def test_the_sampler_keeps_the_highest_mark() -> None:

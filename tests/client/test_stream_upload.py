@@ -15,7 +15,7 @@ from maxlake.client import Compression, StorageApiArrowClient, retry_budget, str
 from maxlake.client.connected import ODPS
 from maxlake.client.errors import TruncatedStreamError, UploadNotKeptError
 from maxlake.client.memory_budget import MemoryBudget
-from maxlake.protocol.errors import NotFoundError
+from maxlake.protocol.errors import BadRequestError, NotFoundError
 from maxlake.protocol.limits import CLIENT_ATTEMPTS
 from maxlake.testing import Fault, FaultProxy, LocalServer, fault_proxy, faults, local_server
 from odps import errors
@@ -210,6 +210,16 @@ def test_what_is_too_large_to_keep_says_so(monkeypatch: pytest.MonkeyPatch) -> N
         assert not failed.value.retryable
         assert isinstance(failed.value.__cause__, errors.ODPSError)
         assert len(replay.requests) == 2
+
+
+def test_what_is_refused_is_told_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_spool, "CLIENT_SPOOL_BYTES", 1000)
+    refused = Reply({"Code": "SCHEMA_MISMATCH", "Message": "no such column"}, 400)
+    with ReplayServer(Reply(), refused) as replay:
+        stream = replay.client(retry_seconds=5).upload_stream("s", 0)
+        stream.write(batch(0, 200))
+        with pytest.raises(BadRequestError, match="no such column"):
+            stream.finish()
 
 
 def test_an_upload_is_given_up_in_time() -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maxlake.client import builders, parsers
-from maxlake.client.blob_layers import DownloadFile, payload_of
 from maxlake.client.blob_reader import BlobDataIterator, BlobStreamReader
 from maxlake.client.blob_writer import BlobStreamWriter
 from maxlake.client.connected import ConnectedClient, require
 from maxlake.client.parallel_blobs import Blob, read_in_order
 from maxlake.client.requests import ReadBlobRequest, WriteBlobRequest, checked_compression
 from maxlake.client.responses import WriteBlobResponse
+from maxlake.client.resumable_blobs import ResumableBlobs
 from maxlake.client.upload_writer import UploadWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from maxlake.client.blob_items import BlobWriteItem
+    from maxlake.client.download import Download
     from maxlake.client.enums import Compression
 
 
@@ -82,7 +83,8 @@ class BlobApi(ConnectedClient):
         """Read blobs by their references, in that order: as uploads returned them, or from rows.
 
         Returns an iterator over ``(data, mime_type)``; with ``stream``, a reader that holds no blob whole.
-        The service need not compress as asked.
+        The service need not compress as asked. When the connection breaks or the service is busy, reading
+        goes on at the same byte; what had come of that blob is received again.
         """
         iterator = self._iterate(blob_references, compression)
         return BlobStreamReader(iterator) if stream else iterator
@@ -109,9 +111,9 @@ class BlobApi(ConnectedClient):
     def _iterate(
         self, references: Sequence[str | bytes] | None, compression: Compression | None
     ) -> BlobDataIterator:
-        blobs = ReadBlobRequest(references)
-        download = self._download(
-            builders.read_blobs(blobs, checked_compression(compression)), self._deadline()
-        )
-        payload = payload_of(DownloadFile(download), download.headers.get("content-encoding"))
-        return BlobDataIterator.of_payload(payload, len(blobs.blob_references))
+        budget, chosen = self._budget(), checked_compression(compression)
+
+        def open_blobs(references: list[str]) -> Download:
+            return self._download(builders.read_blobs(ReadBlobRequest(references), chosen), budget.deadline)
+
+        return ResumableBlobs(ReadBlobRequest(references).blob_references, open_blobs, budget)

@@ -31,14 +31,8 @@ class BlobDataIterator:
     def __init__(self, raw_stream: Readable) -> None:
         self._begin(Lookahead(CheckedFile(raw_stream)), None)
 
-    @classmethod
-    def of_payload(cls, payload: Lookahead, count: int) -> Self:
-        """Return an iterator over the ``count`` blobs of a payload without checksums."""
-        made = cls.__new__(cls)
-        made._begin(payload, count)
-        return made
-
     def _begin(self, payload: Lookahead, count: int | None) -> None:
+        """Read the ``count`` blobs of a payload without checksums, None if nobody knows how many."""
         self._payload = payload
         self._count = count
         self._frames = FrameReader(payload.read)
@@ -97,10 +91,13 @@ class BlobDataIterator:
         while remaining_bytes > 0 and (skipped := self.read_data(min(remaining_bytes, 1024 * 1024))):
             remaining_bytes -= len(skipped)
         if self._framed:
-            try:
-                self._frames.end_blob()
-            except FrameError as error:
-                raise self._malformed(error) from error
+            self._end_blob()
+
+    def _end_blob(self) -> None:
+        try:
+            self._frames.end_blob()
+        except FrameError as error:
+            raise self._malformed(error) from error
 
     def _is_framed(self) -> bool:
         if self._count is not None and self._count != 1:

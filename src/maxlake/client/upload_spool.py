@@ -56,6 +56,12 @@ class UploadSpool:
 
         Raises ``error`` if that is no use or comes too late, ``UploadNotKeptError`` if it cannot be done.
         """
+        came = self.size - self._size_at_failure
+        # What was written last may wait here still: only more than that is known to have gone out.
+        if came > CLIENT_UPLOAD_AHEAD or (came and self._budget.is_over):
+            self._budget.progressed()
+        self._size_at_failure = self.size
+        self._budget.wait(error)
         if self._file is None:
             raise UploadNotKeptError(
                 f"{error}. The upload cannot be sent again: of its {self.size} bytes at most "
@@ -64,12 +70,6 @@ class UploadSpool:
                 request_id=error.request_id,
                 status_code=error.status_code,
             ) from error
-        came = self.size - self._size_at_failure
-        # What was written last may wait here still: only more than that is known to have gone out.
-        if came > CLIENT_UPLOAD_AHEAD or (came and self._budget.is_over):
-            self._budget.progressed()
-        self._size_at_failure = self.size
-        self._budget.wait(error)
 
     def pieces(self) -> Iterator[memoryview]:
         """Yield all bytes from the first, in pieces of a size to be sent."""
