@@ -1,15 +1,20 @@
-"""A real maxlake server for tests: yours and ours."""
+"""Servers for tests, yours and ours: a real one, and others that do what a real one would not."""
 
 from maxlake.testing import faults
-from maxlake.testing.fault_proxy import ConnectionCut, Fault, FaultProxy, fault_proxy
+from maxlake.testing.byte_server import ByteServer, Received, byte_server
+from maxlake.testing.fault_proxy import Fault, FaultProxy, fault_proxy
+from maxlake.testing.listener import ConnectionCut
 from maxlake.testing.local_server import LocalServer, ServerDiedError, local_server
 
 __all__ = [
+    "ByteServer",
     "ConnectionCut",
     "Fault",
     "FaultProxy",
     "LocalServer",
+    "Received",
     "ServerDiedError",
+    "byte_server",
     "fault_proxy",
     "faults",
     "local_server",
