@@ -5,6 +5,8 @@ from maxlake.testing.byte_server import ByteServer, Received, byte_server
 from maxlake.testing.fault_proxy import Fault, FaultProxy, fault_proxy
 from maxlake.testing.listener import ConnectionCut
 from maxlake.testing.local_server import LocalServer, ServerDiedError, local_server
+from maxlake.testing.recorder import Recorder, record
+from maxlake.testing.replay import NotRecordedError, Replay, replay
 
 __all__ = [
     "ByteServer",
@@ -12,10 +14,15 @@ __all__ = [
     "Fault",
     "FaultProxy",
     "LocalServer",
+    "NotRecordedError",
     "Received",
+    "Recorder",
+    "Replay",
     "ServerDiedError",
     "byte_server",
     "fault_proxy",
     "faults",
     "local_server",
+    "record",
+    "replay",
 ]

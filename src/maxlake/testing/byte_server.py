@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from maxlake.testing import row_file
+from maxlake.testing.entry import entry
 from maxlake.testing.local_server import ServerDiedError
 from maxlake.testing.row_file import RowFile
 
@@ -67,10 +68,7 @@ class ByteServer:
 
     def odps(self, **options: Any) -> Any:
         """Return a PyODPS entry object for this server; ``options`` go to ``odps.ODPS``."""
-        # As in LocalServer.odps.
-        from maxlake.client.connected import ODPS  # noqa: PLC0415
-
-        return ODPS(self.access_id, self.secret, self.project, endpoint=self.endpoint, **options)
+        return entry(self.access_id, self.secret, self.project, self.endpoint, **options)
 
     def _answer(self) -> str:
         assert self._process.stdout is not None

@@ -18,7 +18,7 @@ import msgspec
 if TYPE_CHECKING:
     from email.message import Message
 
-#: A request is held whole to be changed or kept: enough for any test, too little to harm the machine.
+#: Requests and answers are held whole to be changed or kept: enough for tests, too little to do harm.
 MAX_BODY = 256 * 1024 * 1024
 #: Bytes of a body taken at a time.
 _PIECE = 1024 * 1024
@@ -35,7 +35,7 @@ _MEMBERS = msgspec.json.Decoder(dict[str, Any])
 
 
 class BodyTooLargeError(Exception):
-    """A request is larger than MAX_BODY."""
+    """A request or answer is larger than MAX_BODY."""
 
 
 class ConnectionCut(Exception):  # noqa: N818 - what a test does, not what went wrong
@@ -155,10 +155,10 @@ Respond = Callable[[Request], Sendable]
 
 
 class Listener:
-    """Accepts requests on a free port of this machine while ``running``."""
+    """Accepts requests on a port of this machine, by default a free one, while ``running``."""
 
-    def __init__(self, respond: Respond) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, respond))
+    def __init__(self, respond: Respond, port: int = 0) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, respond))
         #: Where clients reach it.
         self.address = f"127.0.0.1:{self._server.server_port}"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE, stored_key
+from maxlake.testing.entry import entry
 
 #: A cold start takes a second; a loaded machine several.
 _START_TIME = 60.0
@@ -97,10 +98,7 @@ class LocalServer:
 
     def odps(self, project: str | None = None, **options: Any) -> Any:
         """Return a PyODPS entry object for this server; ``options`` go to ``odps.ODPS``."""
-        # PyODPS takes half a second to import, and only the client may (see the design).
-        from maxlake.client.connected import ODPS  # noqa: PLC0415
-
-        return ODPS(self.access_id, self.secret, project or self.project, endpoint=self.endpoint, **options)
+        return entry(self.access_id, self.secret, project or self.project, self.endpoint, **options)
 
     def kill(self) -> None:
         """End the process at once, as ``kill -9`` does."""

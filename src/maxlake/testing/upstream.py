@@ -6,7 +6,14 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from maxlake.testing.listener import Answer, ConnectionCut, Request, end_to_end
+from maxlake.testing.listener import (
+    MAX_BODY,
+    Answer,
+    BodyTooLargeError,
+    ConnectionCut,
+    Request,
+    end_to_end,
+)
 
 #: Seconds the service may take for an answer; its own long calls end before that.
 _TIMEOUT = 120.0
@@ -23,7 +30,7 @@ class Upstream:
         self._host = parts.netloc
 
     def ask(self, request: Request) -> Answer:
-        """Return the service's answer; raises ConnectionCut where it gives none."""
+        """Return the service's answer; raises ConnectionCut where it gives none, or BodyTooLargeError."""
         service = self._kind(self._host, timeout=_TIMEOUT)
         try:
             service.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
@@ -33,7 +40,10 @@ class Upstream:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has all
                 service.endheaders(request.body)
             response = service.getresponse()
-            return Answer(response.status, end_to_end(response.getheaders()), response.read())
+            body = response.read(MAX_BODY + 1)
+            if len(body) > MAX_BODY:
+                raise BodyTooLargeError
+            return Answer(response.status, end_to_end(response.getheaders()), body)
         except (OSError, HTTPException) as error:  # what the client would see without a proxy
             raise ConnectionCut from error
         finally:
