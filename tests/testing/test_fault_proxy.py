@@ -113,3 +113,14 @@ def test_a_body_too_large_to_hold_is_refused(client: HTTPConnection, monkeypatch
     assert asked(client, body=b"0123456789") == (201, b"0123456789")
     assert asked(client, body=b"0123456789+")[0] == 413
     assert asked(client, body=iter([b"01234", b"56789", b"+"]), encode_chunked=True)[0] == 413
+
+
+def test_a_body_that_takes_its_time_keeps_nobody_waiting(proxy: FaultProxy, client: HTTPConnection) -> None:
+    slow = HTTPConnection(urlsplit(proxy.endpoint).netloc, timeout=10)
+    slow.putrequest("POST", "/api/x")
+    slow.putheader("Content-Length", "2")
+    slow.endheaders(b"1")
+    assert asked(client, body=b"quick") == (201, b"quick")
+    slow.send(b"2")
+    assert slow.getresponse().read() == b"12"
+    slow.close()

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -52,6 +52,7 @@ class Request:
     headers: Headers
     #: Receives the body, without its transfer coding; a piece is valid until the next.
     receive: Callable[[], Iterable[bytes | memoryview]]
+    _body: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def path(self) -> str:
@@ -69,15 +70,19 @@ class Request:
         """The Storage API's action, "" for a call of REST."""
         return self.parameters.get("Action", "")
 
-    @cached_property
+    @property
     def body(self) -> bytes:
         """All of the body. Raises BodyTooLargeError."""
-        body = bytearray()
-        for piece in self.receive():
-            body += piece
-            if len(body) > MAX_BODY:
-                raise BodyTooLargeError
-        return bytes(body)
+        # A cached_property's lock is one for all requests, and a body may wait for another's (Python 3.11).
+        if self._body is None:
+            body = bytearray()
+            for piece in self.receive():
+                body += piece
+                if len(body) > MAX_BODY:
+                    raise BodyTooLargeError
+            object.__setattr__(self, "_body", bytes(body))
+        assert self._body is not None
+        return self._body
 
     def with_body(self, body: bytes) -> Request:
         """Return the same request with another body: signatures do not cover it."""
