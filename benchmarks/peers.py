@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lineitem import COLUMNS
-from maxlake.testing import LocalServer
+from maxlake.testing import ByteServer, LocalServer
 
 HERE = Path(__file__).parent
 START_SECONDS = 60.0
@@ -73,7 +73,7 @@ def create_table(server: LocalServer, table: str) -> None:
 
 
 def storage_client(
-    python: Path, api: str, server: LocalServer, table: str, rows: RowsSetup
+    python: Path, api: str, server: LocalServer | ByteServer, table: str, rows: RowsSetup
 ) -> AbstractContextManager[Peer]:
     """A client of the Storage API, by the module its classes come from."""
     peer = {

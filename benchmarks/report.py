@@ -4,22 +4,30 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contest import Line, Turn
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Columns of text the tables need, also where the output is no terminal.
 WIDTH = 150
 
 
 def report(
-    table: Table, lines: list[Line], turns: list[Turn], path: Path | None, started: float, **chosen: object
+    table: Table,
+    lines: Sequence["DataclassInstance"],
+    turns: Sequence["DataclassInstance"],
+    path: Path | None,
+    started: float,
+    **chosen: object,
 ) -> None:
     """Print the table and where it was measured; write both and all timings to ``path`` if there is one."""
     run = {

@@ -2,32 +2,26 @@
 
 import argparse
 import itertools
-import json
-import os
-import platform
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks.peers import Peer, RowsSetup, create_table, flight_client, storage_client
 from benchmarks.processes import cpu_seconds
+from benchmarks.report import report
 from maxlake.testing import local_server
 from tests.clients.environments import client_python
 
 CODECS = ("plain", "zstd", "lz4")
 ACTIONS = ("write", "read")
-#: Columns of text the table needs, also where the output is no terminal.
-WIDTH = 130
 #: The peer that is compared with the others, and those.
 PEERS = OURS, PYODPS, FLIGHT, STORING = "maxlake", "pyodps", "flight", "storing flight"
 
@@ -148,8 +142,9 @@ def table_of(lines: list[Line]) -> Table:
     return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
+def arguments(program: str, description: str | None) -> argparse.Namespace:
+    """Return what the command line says of the rows, the cases and the rounds."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("--rows", type=int, default=3_500_000, help="rows moved at a time (143 bytes each)")
     parser.add_argument("--batch-rows", type=int, default=16_384, help="rows of one record batch")
     parser.add_argument("--rounds", type=int, default=5)
@@ -157,33 +152,23 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", default=["plain"], choices=CODECS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where to write every timing, with the run's description")
-    chosen = parser.parse_args()
-    rows = RowsSetup(chosen.rows, chosen.seed, chosen.batch_rows)
-    cases = [Case(*case) for case in itertools.product(ACTIONS, chosen.codecs, chosen.streams)]
+    return parser.parse_args()
+
+
+def cases_of(chosen: argparse.Namespace) -> list[Case]:
+    """Return what is measured: every action with every codec and number of streams."""
+    return [Case(*case) for case in itertools.product(ACTIONS, chosen.codecs, chosen.streams)]
+
+
+def main() -> None:
+    chosen = arguments("benchmarks.transfer", __doc__)
+    rows, started = RowsSetup(chosen.rows, chosen.seed, chosen.batch_rows), time.monotonic()
     with all_peers(rows) as peers:
         byte_count = peers[OURS].byte_count
-        timings = run(peers, cases, chosen.rounds)
+        timings = run(peers, cases_of(chosen), chosen.rounds)
     lines = summary(timings, byte_count)
-    console = Console(width=max(WIDTH, Console().width))
-    console.print(table_of(lines))
-    description = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "pyarrow": version("pyarrow"),
-        "bytes": byte_count,
-        "rounds": chosen.rounds,
-        **asdict(rows),
-    }
-    console.print(", ".join(f"{name} {value}" for name, value in description.items()))
-    if chosen.json is not None:
-        result = {
-            "run": description,
-            "summary": [asdict(line) for line in lines],
-            "timings": [asdict(timing) for timing in timings],
-        }
-        chosen.json.write_text(json.dumps(result, indent=2) + "\n")
+    run_of = {"bytes": byte_count, "rounds": chosen.rounds, **asdict(rows)}
+    report(table_of(lines), lines, timings, chosen.json, started, **run_of)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_a_page_that_shows_what_is_not_so_is_named(code: str, server: LocalServe
 
 @pytest.mark.slow
 def test_the_project_that_is_tested_passes(tmp_path: Path) -> None:
-    assert run_project(TESTING, tmp_path).startswith("4 passed")
+    assert run_project(TESTING, tmp_path).startswith("10 passed")
 
 
 def named(page: Path) -> set[str]:

@@ -1,6 +1,8 @@
-"""Named points at which a test may kill the process: ``MAXLAKE_FAILPOINT=name:n`` (the n-th pass, from 1).
+"""Named points at which a test may kill the process, or let what it does fail.
 
-Without the variable, reaching a point costs one comparison.
+``MAXLAKE_FAILPOINT=name:n`` kills it at the n-th pass, from 1. ``MAXLAKE_FAULTS`` names a directory: a file
+in it that is named as a point and holds a number lets that pass fail, counted from when it came, and goes.
+Without the variables, reaching a point costs two comparisons.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ import os
 import signal
 import threading
 from enum import StrEnum
+from pathlib import Path
 
 VARIABLE = "MAXLAKE_FAILPOINT"
+FAULTS_VARIABLE = "MAXLAKE_FAULTS"
 
 
 class Failpoint(StrEnum):
@@ -26,6 +30,13 @@ class Failpoint(StrEnum):
     BEFORE_COMMIT_TRANSACTION = "before-commit-transaction"
     AFTER_COMMIT_TRANSACTION = "after-commit-transaction"
     BEFORE_COMMIT_ANSWER = "before-commit-answer"
+
+
+class BatchPoint(StrEnum):
+    """The points at which rows pass, a record batch at a time."""
+
+    BEFORE_STORING_BATCH = "before-storing-batch"
+    BEFORE_ANSWERING_BATCH = "before-answering-batch"
 
 
 class BlobPoint(StrEnum):
@@ -50,11 +61,15 @@ class MaintenancePoint(StrEnum):
     AFTER_BLOB_REMOVAL = "after-blob-removal"
 
 
-AnyPoint = Failpoint | BlobPoint | MaintenancePoint
+AnyPoint = Failpoint | BatchPoint | BlobPoint | MaintenancePoint
+
+
+class InjectedError(RuntimeError):
+    """What a test let fail."""
 
 
 def _known(name: str) -> AnyPoint:
-    for kind in (Failpoint, BlobPoint):
+    for kind in (Failpoint, BatchPoint, BlobPoint):
         if name in set(kind):
             return kind(name)
     return MaintenancePoint(name)
@@ -63,15 +78,34 @@ def _known(name: str) -> AnyPoint:
 _name, _, _nth = os.environ.get(VARIABLE, "").partition(":")
 _armed = _known(_name) if _name else None
 _left = int(_nth or 1)
+_directory = os.environ.get(FAULTS_VARIABLE)
 _lock = threading.Lock()
 
 
 def reach(point: AnyPoint) -> None:
-    """Kill this process at once, as a power cut would, if this is the point and the pass asked for."""
+    """Kill this process at once, as a power cut would, if this is the point and the pass asked for.
+
+    Raises InjectedError if they are those of a fault.
+    """
     global _left  # noqa: PLW0603 - one process, one failpoint
+    if _directory is not None:
+        _pass(Path(_directory, point))
     if point is not _armed:
         return
     with _lock:
         _left -= 1
         if _left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pass(fault: Path) -> None:
+    with _lock:
+        try:
+            left = int(fault.read_text()) - 1
+        except FileNotFoundError:
+            return
+        if left:
+            fault.write_text(str(left))
+            return
+        fault.unlink()
+    raise InjectedError(f"a test lets this fail: {fault.name}")

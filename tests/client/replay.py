@@ -208,10 +208,10 @@ def table(endpoint: str = "http://127.0.0.1:1") -> Table:
     return Table(name="t", parent=Tables(parent=odps.get_project(), client=odps.rest), client=odps.rest)
 
 
-def instance(endpoint: str = "http://127.0.0.1:1") -> Instance:
+def instance(endpoint: str = "http://127.0.0.1:1", name: str = "i1") -> Instance:
     odps = entry(endpoint)
     return Instance(
-        name="i1", parent=Instances(parent=odps.get_project(), client=odps.rest), client=odps.rest
+        name=name, parent=Instances(parent=odps.get_project(), client=odps.rest), client=odps.rest
     )
 
 
@@ -229,11 +229,20 @@ def vector(label: str) -> dict[str, Any]:
     return content
 
 
+def labels() -> list[str]:
+    """The labels of all captured files."""
+    return sorted(path.stem[4:] for path in VECTORS.glob("*.json"))
+
+
 def captured(label: str) -> tuple[dict[str, Any], Reply]:
     """The storage exchange of a captured file: the request, and its answer to be replayed."""
     exchanges = vector(label)["exchanges"]
     (exchange,) = [each for each in exchanges if "/api/storage/v2" in each["request"]["target"]][-1:]
-    response = exchange["response"]
+    return exchange["request"], reply_of(exchange["response"])
+
+
+def reply_of(response: dict[str, Any]) -> Reply:
+    """A captured answer, to be replayed."""
     unwanted = ("content-length", "transfer-encoding")
     headers = {name: value for name, value in response["headers"] if name.lower() not in unwanted}
-    return exchange["request"], Reply(response["bytes"], response["status"], headers)
+    return Reply(response["bytes"], response["status"], headers)

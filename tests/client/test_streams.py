@@ -20,7 +20,12 @@ from maxlake.client.errors import (
     TruncatedStreamError,
 )
 from maxlake.client.memory_budget import MemoryBudget
-from maxlake.protocol.limits import CLIENT_MAX_MEMORY, CLIENT_READ_BUFFERS, CLIENT_UPLOAD_CHUNK
+from maxlake.protocol.limits import (
+    CLIENT_DIRECT_SEND,
+    CLIENT_MAX_MEMORY,
+    CLIENT_READ_BUFFERS,
+    CLIENT_UPLOAD_CHUNK,
+)
 from odps import errors
 from tests.client.replay import HANG_UP, ReplayServer, Reply
 
@@ -296,6 +301,39 @@ def test_large_pieces_and_many_small_ones() -> None:
         writer.finish()
         assert server.last.body == expected
         assert min(server.last.chunk_sizes[:-1]) >= CLIENT_UPLOAD_CHUNK
+
+
+def test_a_batch_of_more_columns_than_the_kernel_takes_pieces() -> None:
+    column = pa.array([b"x" * CLIENT_DIRECT_SEND])
+    wide = pa.record_batch({str(number): column for number in range(1500)})
+    with ReplayServer(COMMITTED) as server:
+        writer = server.client().write_rows_arrow("s", 0)
+        assert writer.write(wide)
+        writer.finish()
+        assert pa.ipc.open_stream(server.last.body).read_all().to_batches() == [wide]
+        assert len(server.last.chunk_sizes) <= 3
+
+
+def test_a_batch_that_breaks_off_ends_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a message would make all that follows it garbage."""
+    with ReplayServer(COMMITTED) as server:
+        writer = server.client().write_rows_arrow("s", 0)
+        writer.write(BATCHES[0])
+        written = list[int]()
+
+        def interrupted(sink: Any, data: Any) -> int:
+            written.append(len(data))
+            if len(written) > 3:
+                raise KeyboardInterrupt
+            sink.pieces.append(data)
+            return len(data)
+
+        monkeypatch.setattr(type(writer._sink), "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(BATCHES[1])
+        assert writer.write(BATCHES[2]) is False
+        assert writer.finish() == (None, False)
+        assert server.requests == []
 
 
 def test_what_was_written_may_be_changed_afterwards() -> None:

@@ -11,18 +11,19 @@ from urllib.parse import urlsplit
 import pytest
 
 from maxlake.testing import ConnectionCut, FaultProxy, fault_proxy
-from maxlake.testing.fault_proxy import Forward, ProxiedAnswer, ProxiedRequest
+from maxlake.testing.fault_proxy import Forward
+from maxlake.testing.listener import Answer, Request
 
 NOWHERE = "http://127.0.0.1:1/api"
 
 
-def echo(request: ProxiedRequest, _: Forward) -> ProxiedAnswer:
+def echo(request: Request, _: Forward) -> Answer:
     """Answer with what was asked."""
     headers = (("x-seen-target", request.target), ("x-seen-mark", dict(request.headers).get("x-mark", "")))
-    return ProxiedAnswer(201, headers, request.body or request.method.encode())
+    return Answer(201, headers, request.body or request.method.encode())
 
 
-def cut(_: ProxiedRequest, __: Forward) -> ProxiedAnswer:
+def cut(_: Request, __: Forward) -> Answer:
     raise ConnectionCut
 
 
@@ -70,7 +71,7 @@ def test_without_a_fault_nothing_changes(client: HTTPConnection) -> None:
 
 
 def test_a_fault_changes_request_and_answer(proxy: FaultProxy, client: HTTPConnection) -> None:
-    def fault(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+    def fault(request: Request, forward: Forward) -> Answer:
         assert (request.action, request.parameters) == ("Do", {"Action": "Do", "a": "2", "b": ""})
         answer = forward(request.with_body(b'{"A": 1, "B": 2}'))
         assert answer.members == {"A": 1, "B": 2}
@@ -89,14 +90,14 @@ def test_a_fault_cuts_the_connection(proxy: FaultProxy, client: HTTPConnection) 
 
 
 def test_a_fault_answers_before_the_body_has_come(proxy: FaultProxy, client: HTTPConnection) -> None:
-    with proxy.inject(lambda request, forward: ProxiedAnswer(503, (), b"later")):
+    with proxy.inject(lambda request, forward: Answer(503, (), b"later")):
         assert asked(client, body=b"POST /not/a/request HTTP/1.1\r\n\r\n") == (503, b"later")
     assert asked(client, body=b"x") == (201, b"x")
 
 
 def test_what_the_service_does_is_passed_on(service: FaultProxy, client: HTTPConnection) -> None:
     large = bytes(40_000_000)
-    with service.inject(lambda request, forward: ProxiedAnswer(503, (), b"early")):
+    with service.inject(lambda request, forward: Answer(503, (), b"early")):
         assert asked(client, body=large) == (503, b"early")
     with service.inject(cut), pytest.raises((RemoteDisconnected, ConnectionError)):
         asked(client, body=large)
@@ -108,7 +109,18 @@ def test_only_plain_http_is_spoken() -> None:
 
 
 def test_a_body_too_large_to_hold_is_refused(client: HTTPConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("maxlake.testing.fault_proxy"), "MAX_BODY", 10)
+    monkeypatch.setattr(import_module("maxlake.testing.listener"), "MAX_BODY", 10)
     assert asked(client, body=b"0123456789") == (201, b"0123456789")
     assert asked(client, body=b"0123456789+")[0] == 413
     assert asked(client, body=iter([b"01234", b"56789", b"+"]), encode_chunked=True)[0] == 413
+
+
+def test_a_body_that_takes_its_time_keeps_nobody_waiting(proxy: FaultProxy, client: HTTPConnection) -> None:
+    slow = HTTPConnection(urlsplit(proxy.endpoint).netloc, timeout=10)
+    slow.putrequest("POST", "/api/x")
+    slow.putheader("Content-Length", "2")
+    slow.endheaders(b"1")
+    assert asked(client, body=b"quick") == (201, b"quick")
+    slow.send(b"2")
+    assert slow.getresponse().read() == b"12"
+    slow.close()

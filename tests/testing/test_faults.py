@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from maxlake.testing import FaultProxy, fault_proxy, faults
-from maxlake.testing.fault_proxy import Fault, Forward, ProxiedAnswer, ProxiedRequest
+from maxlake.testing.fault_proxy import Fault, Forward
+from maxlake.testing.listener import Answer, Request
 
 BODY = bytes(range(256)) * 40
 
@@ -20,9 +21,9 @@ class Service:
     def __init__(self) -> None:
         self.asked = 0
 
-    def __call__(self, _request: ProxiedRequest, _forward: Forward) -> ProxiedAnswer:
+    def __call__(self, _request: Request, _forward: Forward) -> Answer:
         self.asked += 1
-        return ProxiedAnswer(200, (), BODY)
+        return Answer(200, (), BODY)
 
     def with_fault(self, fault: Fault) -> Fault:
         return lambda request, forward: fault(request, lambda asked: self(asked, forward))
@@ -91,7 +92,7 @@ def test_rules_say_when(proxy: FaultProxy) -> None:
 
 
 def test_chance_is_repeatable() -> None:
-    request = ProxiedRequest("POST", "/", (), bytes)
+    request = Request("POST", "/", (), bytes)
     runs = [
         [rule(request) for _ in range(200)] for rule in (faults.by_chance(0.3, seed) for seed in (1, 1, 2))
     ]

@@ -11,8 +11,6 @@ from maxlake.client.errors import ClientError, MalformedAnswerError
 from maxlake.client.requests import checked_compression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from maxlake.client.enums import Compression, Status
     from maxlake.client.responses import WriteStreamResponse
     from maxlake.client.streams import StreamReader, StreamWriter
@@ -77,7 +75,10 @@ class ArrowWriter:
         if codec is not None and not pa.Codec.is_available(codec):
             raise DependencyNotInstalledError(f"this pyarrow was built without the codec {codec}")
         self._stream = stream_writer
+        # Compressed memory is the batch's no more; other memory the caller may use again.
+        self._lent = codec is None
         self._options = pa.ipc.IpcWriteOptions(compression=codec)
+        self._sink = _Sink()
         self._batches: Any = None
 
     def write(self, record_batch: pa.RecordBatch) -> bool:
@@ -91,16 +92,20 @@ class ArrowWriter:
         if not self._stream.writable():
             return False
         if self._batches is None:
-            # Compressed memory is the batch's no more; other memory the caller may use again.
-            pass_on = self._stream.write if self._options.compression is None else self._stream.give
-            self._batches = pa.ipc.new_stream(_Sink(pass_on), record_batch.schema, options=self._options)
-        self._batches.write_batch(record_batch)
-        return True
+            self._batches = pa.ipc.new_stream(self._sink, record_batch.schema, options=self._options)
+        try:
+            self._batches.write_batch(record_batch)
+        except BaseException:
+            if self._sink.pieces:  # nothing can follow a part of a message
+                self._stream.close()
+            raise
+        return self._stream.write_pieces(self._sink.take(), lent=self._lent)
 
     def finish(self) -> tuple[str | None, bool]:
         """End the upload; return the commit message and ``True``. As ``StreamWriter.finish`` otherwise."""
         if self._batches is not None and self._stream.writable():
             self._batches.close()
+            self._stream.write_pieces(self._sink.take(), lent=False)
         self._batches = None
         return self._stream.finish()
 
@@ -118,20 +123,24 @@ class ArrowWriter:
 
 
 class _Sink:
-    """Where pyarrow writes: never closes the stream, whose end is ours to say."""
+    """Where pyarrow writes: keeps the pieces of a batch, of which large ones are its own memory."""
 
     closed = False
 
-    def __init__(self, pass_on: Callable[[Any], bool]) -> None:
-        self._pass_on = pass_on
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+
+    def take(self) -> list[Any]:
+        """Return the pieces written since."""
+        taken, self.pieces = self.pieces, []
+        return taken
 
     def write(self, data: Any) -> int:
-        if not self._pass_on(data):
-            raise ValueError("write to a finished writer")
+        self.pieces.append(data)
         return len(data)
 
     def flush(self) -> None:
         """Do nothing: the stream sends when it has enough."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the end of the stream is ours to say."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import select
+import socket
 import ssl
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPSConnection
+from ipaddress import ip_address
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -118,6 +121,7 @@ class ConnectionPool:
             if self._proxy is not None:
                 connection.set_tunnel(endpoint.host, endpoint.port, _proxy_credentials(self._proxy))
         connection.connect()
+        _send_unpaced(connection.sock)
         return connection
 
     def _failure(self, error: OSError) -> ConnectFailedError:
@@ -127,6 +131,16 @@ class ConnectionPool:
             return ConnectTimeoutError(message, code="ConnectTimeout", endpoint=endpoint)
         message = f"cannot connect to {endpoint}: {error}; nothing was sent"
         return ConnectFailedError(message, code="ConnectFailed", endpoint=endpoint)
+
+
+def _send_unpaced(sock: socket.socket) -> None:
+    """Let the service alone pace uploads within a machine: BBR, the default of many, halves their speed.
+
+    On networks the choice is the administrator's.
+    """
+    if ip_address(sock.getpeername()[0]).is_loopback:
+        with suppress(AttributeError, OSError):  # not every system has it, or allows a choice
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def _has_input(connection: HTTPConnection) -> bool:

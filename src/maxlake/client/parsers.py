@@ -19,6 +19,7 @@ from maxlake.client.responses import (
     WriteBlobResponse,
     WriteStreamResponse,
 )
+from maxlake.protocol.enums import SessionStatus
 from maxlake.protocol.headers import REQUEST_ID_HEADER, ROUTE_TOKEN_HEADER
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -29,6 +30,8 @@ _converting = Lock()
 
 #: Spelled in either case by services (wire.md §4.2).
 _STATUS_KEYS = ("SessionStatus", "Status")
+#: What a session on an instance is called while others are INIT (wire.md §12).
+_STATUS_WORDS = {"INITIATING": SessionStatus.INIT}
 
 
 def request_id_of(headers: dict[str, str]) -> str | None:
@@ -46,7 +49,7 @@ def read_session(answer: Answer) -> CreateReadSessionResponse:
     content = _content(answer)
     for key in _STATUS_KEYS:
         if isinstance(content.get(key), str):
-            content[key] = content[key].upper()
+            content[key] = _STATUS_WORDS.get(content[key].upper(), content[key].upper())
     response = _convert(answer, content, CreateReadSessionResponse)
     response.session_id = _required_session_id(answer, response.session_id or response.download_id)
     response.session_status = response.session_status or response.status

@@ -9,6 +9,7 @@ import ssl
 from collections import deque
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, cast
 
 from maxlake.client.download import Download
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from maxlake.client.connections import ConnectionPool
     from maxlake.client.deadline import Deadline
     from maxlake.client.memory_budget import MemoryReservation
+
+
+#: The kernel takes no more pieces in one call (IOV_MAX of Linux and macOS).
+_MOST_PIECES = 1024
 
 
 class EarlyAnswerError(Exception):
@@ -214,4 +219,4 @@ def _put(sock: socket.socket, waiting: deque[memoryview]) -> int:
     """Pass on as much as the kernel takes now; return how much that was."""
     if isinstance(sock, ssl.SSLSocket):
         return sock.send(waiting[0])
-    return sock.sendmsg(waiting)
+    return sock.sendmsg(islice(waiting, _MOST_PIECES))

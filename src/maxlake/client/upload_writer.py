@@ -12,7 +12,7 @@ from maxlake.client.pipeline import Pipeline
 from maxlake.protocol.limits import CLIENT_DIRECT_SEND, CLIENT_UPLOAD_CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from maxlake.client.exchange import Answer
@@ -48,11 +48,18 @@ class UploadWriter(io.IOBase):
         Returns ``True``, or ``False`` if the writer is finished, failed or closed. Raises the
         service's error, or ``BrokenConnectionError``, the moment it is learned of.
         """
-        return self._write(data, lent=not isinstance(data, bytes))
+        return self._write([data], lent=not isinstance(data, bytes))
 
     def give(self, data: Any) -> bool:
         """Send ``data``, which nobody ever changes: nothing large is copied. Otherwise as ``write``."""
-        return self._write(data, lent=False)
+        return self._write([data], lent=False)
+
+    def write_pieces(self, pieces: Sequence[Any], *, lent: bool) -> bool:
+        """Send ``pieces`` one after the other, together where possible; ``lent`` ones may change afterwards.
+
+        Otherwise as ``write``.
+        """
+        return self._write(pieces, lent=lent)
 
     def complete(self, parse: Callable[[Answer], R]) -> R | None:
         """End the upload and return the answer as ``parse`` reads it, whose failures count as the upload's.
@@ -109,23 +116,31 @@ class UploadWriter(io.IOBase):
         finally:
             self.close()
 
-    def _write(self, data: Any, *, lent: bool) -> bool:
+    def _write(self, pieces: Sequence[Any], *, lent: bool) -> bool:
         if not self.writable():
             return False
-        view = memoryview(data).cast("B")
         try:
-            if self._spool is not None:
-                self._spool.keep(view)
-            if view.nbytes >= CLIENT_DIRECT_SEND:
-                self._send([memoryview(self._pending), view], lent=lent)
-            else:
-                self._pending += view
-                if len(self._pending) >= CLIENT_UPLOAD_CHUNK:
-                    self._send([memoryview(self._pending)], lent=False)
+            ready = self._gathered(pieces)
+            if ready or len(self._pending) >= CLIENT_UPLOAD_CHUNK:
+                self._send([*ready, memoryview(self._pending)], lent=lent)
         except BaseException as error:
             self._fail(error)
             raise
         return True
+
+    def _gathered(self, pieces: Sequence[Any]) -> list[memoryview]:
+        """Return all up to the last large piece; small ones are joined, those after it are left pending."""
+        ready: list[memoryview] = []
+        for data in pieces:
+            view = memoryview(data).cast("B")
+            if self._spool is not None:
+                self._spool.keep(view)
+            if view.nbytes < CLIENT_DIRECT_SEND:
+                self._pending += view
+            else:
+                ready += (memoryview(self._pending), view)
+                self._pending = bytearray()
+        return ready
 
     def _send(self, pieces: list[memoryview], *, lent: bool) -> None:
         try:

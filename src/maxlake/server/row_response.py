@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from maxlake.failpoints import BatchPoint, reach
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Codec
 from maxlake.server.dialects import Compression, Layer
@@ -41,6 +42,7 @@ def pieces(rows: RowStream, compression: Compression | None) -> Generator[bytes,
     try:
         writer = pa.ipc.new_stream(target, rows.schema, options=options)
         for batch in rows.batches:
+            reach(BatchPoint.BEFORE_ANSWERING_BATCH)
             writer.write_batch(batch)
             if gather.size >= limits.ROW_PIECE:
                 yield gather.take()

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection, insert, select
 
-from maxlake.failpoints import Failpoint, reach
+from maxlake.failpoints import BatchPoint, Failpoint, reach
 from maxlake.lake.arrow_input import Source, open_stream, validated
 from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part, Upload
@@ -175,6 +175,7 @@ def store_rows(
         reader, checked = open_stream(decoded or body, memory)
         references = UploadedReferences(project, session.table)
         for batch in stored_batches(session, reader, memory):
+            reach(BatchPoint.BEFORE_STORING_BATCH)
             references.check(batch)
             memory.grow(upload.copied_bytes(batch))
             upload.write(batch)

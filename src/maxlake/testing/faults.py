@@ -11,17 +11,16 @@ from dataclasses import replace
 from random import Random
 from threading import Lock
 
-import msgspec
+from maxlake.testing.fault_proxy import Fault, Forward
+from maxlake.testing.listener import Answer, ConnectionCut, Request, json_answer
 
-from maxlake.testing.fault_proxy import ConnectionCut, Fault, Forward, ProxiedAnswer, ProxiedRequest
-
-Rule = Callable[[ProxiedRequest], bool]
+Rule = Callable[[Request], bool]
 
 
 def when(rule: Rule, fault: Fault) -> Fault:
     """Let ``fault`` have the requests for which ``rule`` holds."""
 
-    def injected(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+    def injected(request: Request, forward: Forward) -> Answer:
         return fault(request, forward) if rule(request) else forward(request)
 
     return injected
@@ -36,7 +35,7 @@ def first(count: int, rule: Rule) -> Rule:
     """Hold where ``rule`` does, the first ``count`` times."""
     lock, left = Lock(), [count]
 
-    def holds(request: ProxiedRequest) -> bool:
+    def holds(request: Request) -> bool:
         if not rule(request):
             return False
         with lock:
@@ -50,7 +49,7 @@ def by_chance(probability: float, seed: int) -> Rule:
     """Hold for so large a share of the requests, the same ones for the same seed and order."""
     lock, random = Lock(), Random(seed)  # noqa: S311 - no secret
 
-    def holds(_: ProxiedRequest) -> bool:
+    def holds(_: Request) -> bool:
         with lock:
             return random.random() < probability
 
@@ -60,7 +59,7 @@ def by_chance(probability: float, seed: int) -> Rule:
 def delay(seconds: float) -> Fault:
     """Wait before the service is asked."""
 
-    def injected(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+    def injected(request: Request, forward: Forward) -> Answer:
         time.sleep(seconds)
         return forward(request)
 
@@ -69,19 +68,17 @@ def delay(seconds: float) -> Fault:
 
 def busy(retry_after: int | None = None) -> Fault:
     """Answer 503 instead of the service; ``retry_after`` seconds go with it as ``Retry-After``."""
-    headers = (("Content-Type", "application/json"),)
-    if retry_after is not None:
-        headers += (("Retry-After", str(retry_after)),)
-    body = msgspec.json.encode({"Code": "ServiceUnavailable", "Message": "a fault was injected"})
-    return lambda _request, _forward: ProxiedAnswer(503, headers, body)
+    headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
+    error = {"Code": "ServiceUnavailable", "Message": "a fault was injected"}
+    return lambda _request, _forward: json_answer(error, 503, headers)
 
 
-def unreachable(_: ProxiedRequest, __: Forward) -> ProxiedAnswer:
+def unreachable(_: Request, __: Forward) -> Answer:
     """Close the connection; the service is not asked."""
     raise ConnectionCut
 
 
-def lose_answer(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+def lose_answer(request: Request, forward: Forward) -> Answer:
     """Ask the service, and close the connection instead of answering."""
     forward(request)
     raise ConnectionCut
@@ -100,7 +97,7 @@ def stall(after: int, seconds: float) -> Fault:
 def truncate(length: int) -> Fault:
     """Answer with the first bytes only, as if they were all."""
 
-    def injected(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+    def injected(request: Request, forward: Forward) -> Answer:
         answer = forward(request)
         return replace(answer, body=answer.body[:length])
 
@@ -111,7 +108,7 @@ def corrupt(seed: int) -> Fault:
     """Flip one bit of every answer's body."""
     lock, random = Lock(), Random(seed)  # noqa: S311 - no secret
 
-    def injected(request: ProxiedRequest, forward: Forward) -> ProxiedAnswer:
+    def injected(request: Request, forward: Forward) -> Answer:
         answer = forward(request)
         if not answer.body:
             return answer

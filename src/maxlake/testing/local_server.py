@@ -12,10 +12,13 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from maxlake.failpoints import FAULTS_VARIABLE, AnyPoint
 from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE, stored_key
+from maxlake.testing.entry import entry
 
 #: A cold start takes a second; a loaded machine several.
 _START_TIME = 60.0
@@ -28,6 +31,33 @@ class ServerDiedError(RuntimeError):
     """The server process ended, or did not start; the message holds the end of its log."""
 
 
+class InjectedFault:
+    """A failure that a server is to meet. Made by ``LocalServer.failing``."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._disarmed = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it has happened: a test in which it has not shows nothing."""
+        return not self._disarmed and not self._file.exists()
+
+    def arm(self, passes: int) -> None:
+        """Let it happen at the n-th pass from now on."""
+        if passes < 1:
+            raise ValueError(f"passes are counted from 1, not {passes}")
+        self._file.parent.mkdir(exist_ok=True)
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(str(passes))
+        draft.replace(self._file)
+
+    def disarm(self) -> None:
+        """Let it happen no more."""
+        self._disarmed = not self.met
+        self._file.unlink(missing_ok=True)
+
+
 class LocalServer:
     """A running server process on this machine. Made by ``local_server``."""
 
@@ -38,7 +68,8 @@ class LocalServer:
         self.project = project
         self.log_path = root / "serve.log"
         self._arguments = arguments
-        self._environment = dict(environment)
+        self._faults = root / "faults"
+        self._environment = {**environment, FAULTS_VARIABLE: str(self._faults)}
         self._ready_file = root / "ready.json"
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -97,10 +128,7 @@ class LocalServer:
 
     def odps(self, project: str | None = None, **options: Any) -> Any:
         """Return a PyODPS entry object for this server; ``options`` go to ``odps.ODPS``."""
-        # PyODPS takes half a second to import, and only the client may (see the design).
-        from maxlake.client.connected import ODPS  # noqa: PLC0415
-
-        return ODPS(self.access_id, self.secret, project or self.project, endpoint=self.endpoint, **options)
+        return entry(self.access_id, self.secret, project or self.project, self.endpoint, **options)
 
     def kill(self) -> None:
         """End the process at once, as ``kill -9`` does."""
@@ -116,6 +144,28 @@ class LocalServer:
         status = process.wait(_STOP_TIME)
         self._process = None
         return status
+
+    @contextmanager
+    def failing(self, point: AnyPoint, passes: int = 1) -> Generator[InjectedFault]:
+        """Let the server's work fail once within the ``with``: when it comes to ``point`` so often.
+
+        What happens then is up to the server, as for any failure nobody thought of: the call is answered
+        500, or its answer, if it has begun, breaks off.
+        """
+        fault = InjectedFault(self._faults / point)
+        fault.arm(passes)
+        try:
+            yield fault
+        finally:
+            fault.disarm()
+
+    def expire(self, session_id: str) -> None:
+        """Let the time of a read or write session be over. Raises KeyError if there is none with this id."""
+        # The catalog takes half a second to import.
+        from maxlake.testing.expired_sessions import expire  # noqa: PLC0415
+
+        options = dict(pairwise(self._arguments))
+        expire(self.root, self.project, options.get("--database"), session_id)
 
     def restart(self) -> None:
         """Start the server again on the same root and port; kill it first if it runs."""

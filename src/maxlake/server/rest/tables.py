@@ -34,25 +34,28 @@ def show(call: RestCall) -> Reply:
     if call.parameters.flag("partition"):
         return _show_partition(call)
     table = tables.get(call.project, call.schema, call.names["table"])
+    return xml_reply(described(table, call.project.name, extended=call.parameters.flag("extended")))
+
+
+def described(table: Table, project: str, *, extended: bool) -> Element:
+    """Return how a table is told; ``extended`` adds its properties and what it takes on the disk."""
     schema = _schema(table)
-    if call.parameters.flag("extended"):
+    if extended:
         schema |= _extended(table)
-    return xml_reply(
-        element(
-            "Table",
-            None,
-            element("Name", table.name),
-            element("TableId", str(table.table_id)),
-            element("Type", _MANAGED),
-            element("Comment", table.comment),
-            element("Owner", table.owner),
-            element("Project", call.project.name),
-            element("SchemaName", table.schema),
-            element("CreationTime", http_date(table.created_at)),
-            element("LastModifiedTime", http_date(table.modified_at)),
-            element("Schema", json.dumps(schema), format="Json"),
-            format="Json",
-        )
+    return element(
+        "Table",
+        None,
+        element("Name", table.name),
+        element("TableId", str(table.table_id)),
+        element("Type", _MANAGED),
+        element("Comment", table.comment),
+        element("Owner", table.owner),
+        element("Project", project),
+        element("SchemaName", table.schema),
+        element("CreationTime", http_date(table.created_at)),
+        element("LastModifiedTime", http_date(table.modified_at)),
+        element("Schema", json.dumps(schema), format="Json"),
+        format="Json",
     )
 
 
