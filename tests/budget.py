@@ -5,12 +5,20 @@ import time
 from collections.abc import Iterator
 
 BUDGET = "MAXLAKE_TEST_BUDGET"
+#: Seconds from which on nothing is left out.
+WHOLE_BUDGET = 60.0
 
 
 def budget_from_environment() -> float | None:
     """Seconds that each long suite is given in this run, if the caller says so."""
     text = os.environ.get(BUDGET)
     return float(text) if text else None
+
+
+def in_proportion(count: int) -> int:
+    """``count`` for a suite that counts its points, less in a run whose budget is below WHOLE_BUDGET."""
+    seconds = budget_from_environment() or WHOLE_BUDGET
+    return max(1, round(count * min(1.0, seconds / WHOLE_BUDGET)))
 
 
 class Budget:

@@ -35,7 +35,10 @@ class Postgresql:
 
 @contextmanager
 def running_postgresql(programs: Path) -> Iterator[Postgresql]:
-    """Start a server from the directory of its programs; stop it and remove its data afterwards."""
+    """Start a server from the directory of its programs; stop it and remove its data afterwards.
+
+    It leaves its data to the kernel: what tests kill is neither the machine nor PostgreSQL.
+    """
     directory = Path(tempfile.mkdtemp(prefix="maxlake-postgresql-"))
     as_user = {"user": USER} if os.getuid() == 0 else {}
     if as_user:
@@ -51,7 +54,7 @@ def running_postgresql(programs: Path) -> Iterator[Postgresql]:
     port = _free_port()
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-p", str(port), "-k", directory, "-h", "127.0.0.1"],
+            [programs / "postgres", "-D", data, "-p", str(port), "-k", directory, "-h", "127.0.0.1", "-F"],
             stdout=log,
             stderr=log,
             cwd=directory,

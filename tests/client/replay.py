@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from odps.models import Instance, Instances, Table, Tables
 
 from maxlake.client import StorageApiArrowClient
-from odps import ODPS
+from odps import ODPS, options
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "storage_api_v2-0.13.0-api2"
 ACCESS_ID, SECRET = "AKID", "AKSECRET"
@@ -111,13 +111,13 @@ class ReplayServer:
     def last(self) -> Sent:
         return self.requests[-1]
 
-    def client(self, kind: Callable[..., Any] = StorageApiArrowClient, **options: Any) -> Any:
+    def client(self, kind: Callable[..., Any] = StorageApiArrowClient, **how: Any) -> Any:
         """A client that tries nothing again, unless ``retry_seconds`` say otherwise."""
-        options.setdefault("rest_endpoint", self.endpoint)
+        how.setdefault("rest_endpoint", self.endpoint)
         # PyODPS asks https endpoints for their web console, plain ones for nothing.
         plain = self.endpoint.replace("https:", "http:")
-        seconds = options.pop("retry_seconds", 0)
-        client = kind(entry(plain), options.pop("subject", None) or table(), **options)
+        seconds = how.pop("retry_seconds", 0)
+        client = kind(entry(plain), how.pop("subject", None) or table(), **how)
         client.retry_seconds = seconds
         return client
 
@@ -196,10 +196,11 @@ def _read_body(file: Any, headers: dict[str, str]) -> tuple[list[int], bytes]:
     return sizes, body
 
 
-def entry(endpoint: str, **options: Any) -> ODPS:
-    # With a logview host given, making the entry object asks the service for nothing.
-    options = {"logview_host": "http://logview.test", "overwrite_global": False, **options}
-    return ODPS(ACCESS_ID, SECRET, "p", endpoint=f"{endpoint}/api", **options)
+def entry(endpoint: str, **how: Any) -> ODPS:
+    # With a logview host of the older kind given, making the entry object asks the service for nothing.
+    options.use_legacy_logview = True
+    how = {"logview_host": "http://logview.test", "overwrite_global": False, **how}
+    return ODPS(ACCESS_ID, SECRET, "p", endpoint=f"{endpoint}/api", **how)
 
 
 def table(endpoint: str = "http://127.0.0.1:1") -> Table:

@@ -19,7 +19,8 @@ from maxlake.client.errors import (
     MalformedAnswerError,
     TruncatedStreamError,
 )
-from maxlake.protocol.limits import CLIENT_READ_BUFFERS, CLIENT_UPLOAD_CHUNK
+from maxlake.client.memory_budget import MemoryBudget
+from maxlake.protocol.limits import CLIENT_MAX_MEMORY, CLIENT_READ_BUFFERS, CLIENT_UPLOAD_CHUNK
 from odps import errors
 from tests.client.replay import HANG_UP, ReplayServer, Reply
 
@@ -172,7 +173,7 @@ def test_nothing_is_read_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> 
 def messages(body: bytes, sizes: list[int]) -> ArrowMessages:
     """The messages of a body that comes in pieces of these sizes, then whole."""
     source, wanted = io.BytesIO(body), iter(sizes)
-    return ArrowMessages(lambda view: source.readinto(view[: next(wanted, len(view))]), BufferRing())
+    return ArrowMessages(lambda view: source.readinto(view[: next(wanted, len(view))]), ring())
 
 
 @settings(max_examples=60)
@@ -203,16 +204,20 @@ def test_no_bytes_break_the_messages(garbage: bytes) -> None:
                 pass
 
 
+def ring(limit: int = CLIENT_MAX_MEMORY) -> BufferRing:
+    return BufferRing(MemoryBudget(limit).reservation())
+
+
 def test_buffers_in_use_are_never_reused() -> None:
-    ring = BufferRing()
-    kept = [ring.take(1000) for _ in range(3 * CLIENT_READ_BUFFERS)]
+    buffers = ring()
+    kept = [buffers.take(1000) for _ in range(3 * CLIENT_READ_BUFFERS)]
     for number, view in enumerate(kept):
         view[:] = bytes([number]) * 1000
     assert [view[999] for view in kept] == list(range(len(kept)))
-    first = ring.take(10)
+    first = buffers.take(10)
     address = id(first.obj)
     del first
-    assert id(ring.take(10).obj) == address
+    assert id(buffers.take(10).obj) == address
 
 
 def test_batches_that_are_kept_stay_as_they_were() -> None:

@@ -11,19 +11,12 @@ import pytest
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
 from tests.budget import Budget
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.lives import COMMIT_POINTS, FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
 from tests.lake.duckdb_reader import DuckdbReader
 
 TABLE = "rows"
 BLOCKS = 3
 MOST_ROWS = 50
-#: A write is through these once, the others once a block.
-COMMIT_POINTS = (
-    Failpoint.BEFORE_COMMIT_TRANSACTION,
-    Failpoint.AFTER_COMMIT_TRANSACTION,
-    Failpoint.BEFORE_COMMIT_ANSWER,
-)
-POINTS = list(Failpoint)
 
 
 class BlockWorld(ABC):
@@ -85,13 +78,12 @@ class BlockWorld(ABC):
 
 
 def kill_at_failpoints(world: BlockWorld, budget: Callable[[float], Budget]) -> None:
-    for point in budget(6).points(at_least=len(POINTS)):
-        failpoint = POINTS[point % len(POINTS)]
+    for failpoint in failpoints(list(Failpoint), budget(6), world.rng):
         world.live(f"{failpoint}:{world.rng.randint(1, 2 if failpoint in COMMIT_POINTS else BLOCKS)}")
     world.end()
 
 
 def kill_at_random_times(world: BlockWorld, budget: Callable[[float], Budget], longest_life: float) -> None:
-    for _ in budget(3).points(at_least=2):
+    for _ in budget(3).points(at_least=FEWEST_DEATHS):
         world.live(seconds=world.rng.uniform(0, longest_life))
     world.end()

@@ -5,26 +5,38 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from threading import Timer
+from typing import TypeVar
 
 import pyarrow as pa
 
-from maxlake.failpoints import VARIABLE
+from maxlake.failpoints import VARIABLE, Failpoint
 from maxlake.service import maintenance
 from maxlake.service.project import Project
 from maxlake.service.service import Service, namespace
 from maxlake.testing import LocalServer, local_server
+from tests.budget import Budget
 from tests.lake.duckdb_reader import DuckdbReader
 from tests.postgresql import Postgresql
 
 PROJECT = "demo"
+Point = TypeVar("Point")
 #: Seconds that a killed process may take to be gone.
 DEATH_TIME = 10.0
+#: Of each suite, however short its time.
+FEWEST_DEATHS = 4
+#: A write passes these once, the others once an upload or a part.
+COMMIT_POINTS = {
+    Failpoint.BEFORE_COMMIT_TRANSACTION,
+    Failpoint.AFTER_COMMIT_TRANSACTION,
+    Failpoint.BEFORE_COMMIT_ANSWER,
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,14 @@ class Home:
             return reader.rows(f"sqlite:{self.directory}/lake.sqlite", "default", table)
         options = f"READ_ONLY, METADATA_SCHEMA '{namespace(self.project)}'"
         return reader.rows(self.postgresql.duckdb_catalog, "default", table, options)
+
+
+def failpoints(points: Sequence[Point], budget: Budget, rng: Random) -> Iterator[Point]:
+    """All of ``points``, each time in another order, until the time is spent."""
+    rest: list[Point] = []
+    for _ in budget.points(at_least=FEWEST_DEATHS):
+        rest = rest or rng.sample(points, len(points))
+        yield rest.pop()
 
 
 def assert_killed(server: LocalServer) -> None:

@@ -20,7 +20,7 @@ from maxlake.client.errors import BrokenConnectionError
 from maxlake.failpoints import BlobPoint, Failpoint
 from maxlake.service.maintenance import maintain
 from maxlake.testing import LocalServer
-from tests.crash.lives import Home, die
+from tests.crash.lives import FEWEST_DEATHS, Home, die, failpoints
 
 pytestmark = pytest.mark.crash
 
@@ -182,15 +182,13 @@ def world(tmp_path: Path, rng: Random) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget: Any) -> None:
-    world.rng.shuffle(POINTS)
-    for number in budget(8).points(at_least=4):
-        point = POINTS[number % len(POINTS)]
+    for point in failpoints(POINTS, budget(8), world.rng):
         last = 6 if isinstance(point, BlobPoint) else 2
         world.live(f"{point}:{world.rng.randint(1, last)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget: Any) -> None:
-    for _ in budget(4).points(at_least=2):
+    for _ in budget(4).points(at_least=FEWEST_DEATHS):
         world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
     world.finish()

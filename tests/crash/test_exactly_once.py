@@ -17,7 +17,7 @@ from maxlake.client import StorageApiArrowClient
 from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.lives import FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
 
 pytestmark = pytest.mark.crash
 
@@ -116,8 +116,7 @@ def writer(home: Home, rng: Random) -> Writer:
 
 
 def test_kill_at_failpoints(writer: Writer, home: Home, budget) -> None:
-    for point in budget(8).points(at_least=len(POINTS)):
-        failpoint = POINTS[point % len(POINTS)]
+    for failpoint in failpoints(POINTS, budget(8), writer.rng):
         with home.life(f"{failpoint}:{writer.rng.randint(1, 4)}") as server:
             with pytest.raises(GONE):
                 writer.live(writer.client(server))
@@ -127,7 +126,7 @@ def test_kill_at_failpoints(writer: Writer, home: Home, budget) -> None:
 
 
 def test_kill_at_random_times(writer: Writer, home: Home, budget) -> None:
-    for _ in budget(8).points(at_least=len(POINTS)):
+    for _ in budget(8).points(at_least=FEWEST_DEATHS):
         with home.life() as server:
             client, seconds = writer.client(server), writer.rng.uniform(0, LONGEST_LIFE)
             with killed_after(server, seconds), pytest.raises(GONE):

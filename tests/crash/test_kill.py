@@ -10,18 +10,13 @@ from random import Random
 import pytest
 
 from maxlake.failpoints import Failpoint
-from tests.crash.lives import Home, die
+from tests.crash.lives import COMMIT_POINTS, FEWEST_DEATHS, Home, die, failpoints
 from tests.crash.workload import PARTITIONS, TABLE, Ledger, Writer, table_columns
 from tests.lake.duckdb_reader import DuckdbReader
 
 pytestmark = pytest.mark.crash
 
-COMMIT_POINTS = {
-    Failpoint.BEFORE_COMMIT_TRANSACTION,
-    Failpoint.AFTER_COMMIT_TRANSACTION,
-    Failpoint.BEFORE_COMMIT_ANSWER,
-}
-#: A session passes the others once an upload or once a part.
+#: A session passes those of a commit so often, the others once an upload or once a part.
 LAST_PASS, LAST_COMMIT = 8, 2
 #: Seconds: about two pairs of sessions.
 LONGEST_LIFE = 0.8
@@ -68,17 +63,13 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:
-    points = list(Failpoint)
-    for point in budget(20).points(at_least=len(points)):
-        if point % len(points) == 0:
-            world.rng.shuffle(points)
-        failpoint = points[point % len(points)]
+    for failpoint in failpoints(list(Failpoint), budget(20), world.rng):
         last = LAST_COMMIT if failpoint in COMMIT_POINTS else LAST_PASS
         world.live(f"{failpoint}:{world.rng.randint(1, last)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget) -> None:
-    for _ in budget(20).points(at_least=len(Failpoint)):
+    for _ in budget(20).points(at_least=FEWEST_DEATHS):
         world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
     world.finish()

@@ -20,7 +20,7 @@ from maxlake.failpoints import Failpoint
 from maxlake.service import instances, store, tables
 from maxlake.service.instances import Instance
 from maxlake.service.project import Project
-from tests.crash.lives import DEATH_TIME, Home, assert_killed, killed_after
+from tests.crash.lives import DEATH_TIME, FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
 from tests.crash.statements import SET_UP, Client, Kind, Tables
 from tests.crash.test_maintenance import in_catalog, on_disk
 from tests.crash.workload import in_parallel
@@ -132,13 +132,12 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader, monkeypatch: pyt
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:
-    for point in budget(20).points(at_least=len(POINTS)):
-        failpoint = POINTS[point % len(POINTS)]
+    for failpoint in failpoints(POINTS, budget(20), world.rng):
         world.live(PATIENCE, f"{failpoint}:{world.rng.randint(1, LAST_PASS)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget) -> None:
-    for _ in budget(15).points(at_least=3):
+    for _ in budget(15).points(at_least=FEWEST_DEATHS):
         world.live(world.rng.uniform(0, LONGEST_LIFE))
     world.finish()

@@ -22,7 +22,7 @@ from maxlake.client.requests import WriteStreamRequest
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.lives import FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
 from tests.crash.workload import RETRY_HEADER, in_parallel
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -160,12 +160,12 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:
-    for point in budget(10).points(at_least=len(POINTS)):
-        world.live(f"{POINTS[point % len(POINTS)]}:{world.rng.randint(1, 6)}")
+    for failpoint in failpoints(POINTS, budget(10), world.rng):
+        world.live(f"{failpoint}:{world.rng.randint(1, 6)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget) -> None:
-    for _ in budget(6).points(at_least=5):
+    for _ in budget(6).points(at_least=FEWEST_DEATHS):
         world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
     world.finish()

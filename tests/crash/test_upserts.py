@@ -17,7 +17,7 @@ import pytest
 from maxlake.failpoints import Failpoint
 from maxlake.service import maintenance
 from tests.crash.keyed import CREATE, TABLE, KeyedWriter
-from tests.crash.lives import Home, assert_killed, killed_after
+from tests.crash.lives import COMMIT_POINTS, FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
 from tests.crash.test_maintenance import in_catalog, on_disk
 from tests.crash.workload import in_parallel
 from tests.lake.duckdb_reader import DuckdbReader
@@ -90,15 +90,13 @@ def world(home: Home, rng: Random, duckdb_reader: DuckdbReader) -> World:
 
 
 def test_kill_at_failpoints(world: World, budget) -> None:
-    points = list(Failpoint)
-    for point in budget(10).points(at_least=len(points)):
-        failpoint = points[point % len(points)]
-        last = LAST_COMMIT if "commit" in failpoint else LAST_PASS
+    for failpoint in failpoints(list(Failpoint), budget(10), world.rng):
+        last = LAST_COMMIT if failpoint in COMMIT_POINTS else LAST_PASS
         world.live(f"{failpoint}:{world.rng.randint(1, last)}")
     world.finish()
 
 
 def test_kill_at_random_times(world: World, budget) -> None:
-    for _ in budget(6).points(at_least=4):
+    for _ in budget(6).points(at_least=FEWEST_DEATHS):
         world.live(seconds=world.rng.uniform(0, LONGEST_LIFE))
     world.finish()

@@ -20,6 +20,7 @@ from maxlake.lake.compaction import GROWTH, MAX_FILES, MIN_FILES, PREFIX, ROW_ID
 from maxlake.lake.plans import Plan
 from maxlake.protocol.columns import Column
 from maxlake.protocol.types.text import parse_type
+from tests.budget import in_proportion
 from tests.lake.duckdb_reader import DuckdbReader
 from tests.lake.merging import NAME, Place
 from tests.lake.test_conformance import Catalogs, DuckdbView
@@ -307,7 +308,7 @@ def test_merges_at_the_same_time_happen_once(place: Place) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
 def test_every_kept_version_and_plan_stays(
     examples: int, database: Postgresql | None, duckdb_reader: DuckdbReader
 ) -> None:

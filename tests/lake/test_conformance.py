@@ -29,6 +29,7 @@ from maxlake.protocol.types.arrow import ReadUnits
 from maxlake.protocol.types.ingest import to_storage
 from maxlake.protocol.types.storage import check_storable, to_read
 from maxlake.protocol.types.text import parse_type
+from tests.budget import in_proportion
 from tests.lake.duckdb_reader import DuckdbReader
 from tests.postgresql import Postgresql
 from tests.protocol.types.strategies import TYPES, arrays
@@ -170,7 +171,9 @@ def check_splits(lake: Lake, read: pa.Table, plan: plans.Plan, projection: Proje
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "examples", [12, pytest.param(in_proportion(300), marks=pytest.mark.slow, id="whole")]
+)
 def test_everything_accepted_reads_back_equal(
     examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader
 ) -> None:

@@ -30,6 +30,7 @@ from maxlake.protocol.types.arrow import ReadUnits
 from maxlake.protocol.types.defaults import canonical_default, default_scalar
 from maxlake.protocol.types.storage import storage_type
 from maxlake.protocol.types.text import parse_type
+from tests.budget import in_proportion
 from tests.lake.duckdb_reader import DuckdbReader
 from tests.lake.test_conformance import Catalogs, DuckdbView
 from tests.postgresql import Postgresql
@@ -440,7 +441,7 @@ NAMES = ["a", "b", "c"]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(40), marks=pytest.mark.slow, id="whole")])
 def test_any_changes_between_commits(examples: int, catalogs: Catalogs, duckdb_reader: DuckdbReader) -> None:
     @given(st.data())
     @settings(max_examples=examples, phases=PHASES, deadline=None)

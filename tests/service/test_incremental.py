@@ -21,6 +21,7 @@ from maxlake.protocol.messages.read import (
 from maxlake.service import read_sessions, rows
 from maxlake.service.maintenance import maintain
 from maxlake.service.project import Project
+from tests.budget import in_proportion
 from tests.service.scene import ME, Scene
 
 
@@ -212,7 +213,9 @@ COMMITS = st.lists(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "examples", [10, pytest.param(in_proportion(100), marks=pytest.mark.slow, id="whole")]
+)
 def test_ranges_add_up(examples: int, project: Project) -> None:
     """Whatever ranges a consumer cuts history into: their changes are those of the whole, applied they are
     the table at each version."""

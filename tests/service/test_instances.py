@@ -16,8 +16,9 @@ from maxlake.protocol.errors import BadRequestError, BusyError, ConflictError, E
 from maxlake.protocol.limits import QUERY_TIME, RESULT_LIFETIME
 from maxlake.protocol.sql.model import Query
 from maxlake.protocol.sql.statements import parse_statement
-from maxlake.service import expiry, instances, queries, query_runner, store
+from maxlake.service import expiry, instances, query_runner, store
 from maxlake.service.project import Project
+from maxlake.service.query_jobs import JobPlanner
 from maxlake.service.query_runner import QueryRunner
 from maxlake.service.sql_session import Session
 from tests.service.scene import Scene
@@ -230,5 +231,5 @@ def test_only_files_that_may_have_wanted_rows_are_read(project: Project, conditi
 def _planned_files(project: Project, text: str) -> list[str]:
     query = parse_statement(text)
     assert isinstance(query, Query)
-    planned = queries.plan(Session(project, {}, ME), "an-instance", query)
+    planned = JobPlanner(Session(project, {}, ME), "an-instance", query).planned()
     return [file.path for scan in planned.job.scans for file in scan.files]

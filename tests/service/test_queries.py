@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -57,6 +58,48 @@ def test_overwrite_replaces_what_it_names_or_writes(sql: Sql) -> None:
     assert sql.rows("select * from plain order by id") == [(10,), (20,)]
     sql.run("truncate table plain")
     assert sql.rows("select count(*) from plain") == [(0,)]
+
+
+@pytest.mark.parametrize("key", ["", ", primary key (id)"])
+def test_a_renamed_partition_keeps_its_rows(sql: Sql, key: str) -> None:
+    table = "renamed_keyed" if key else "renamed"
+    properties = 'tblproperties ("transactional"="true")' if key else ""
+    columns = f"id bigint not null, n string{key}"
+    sql.run(f"create table {table} ({columns}) partitioned by (pt string, r int) {properties}")
+    rows = ("select 1, 'x', 'a', 1", "select 2, null, 'a', 1", "select 1, 'z', 'a', 2")
+    sql.run(f"insert into {table} {' union all '.join(rows)}")
+    if key:
+        sql.run(f"delete from {table} where id = 2 and r = 1")
+        sql.run(f"insert into {table} partition (pt='a', r=1) values (3, 'new')")
+    sql.run(f"alter table demo.{table} partition (pt='a', r='01') rename to  partition (pt='b', r=7)")
+    moved = [(1, "x", "b", 7), (3, "new", "b", 7) if key else (2, None, "b", 7)]
+    assert sql.rows(f"select * from {table} order by pt, id") == [(1, "z", "a", 2), *moved]
+    assert sql.run(f"show partitions {table}").result == "pt=a/r=2\npt=b/r=7\n"
+    sql.run(f"alter table {table} add partition (pt='none', r=0)")
+    sql.run(f"alter table {table} partition (pt='none', r=0) rename to partition (pt='nothing', r=0)")
+    assert sql.run(f"show partitions {table}").result == "pt=a/r=2\npt=b/r=7\npt=nothing/r=0\n"
+    for old, new, mention in (("none", "x", "does not exist"), ("nothing", "nothing", "exists already")):
+        statement = f"alter table {table} partition (pt='{old}', r=0) rename to partition (pt='{new}', r=0)"
+        assert mention in sql.fail(statement)
+    assert len(sql.rows(f"select * from {table}")) == 3
+
+
+def test_a_partition_that_changes_while_it_is_renamed_loses_no_row(
+    sql: Sql, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql.run("create table busy (id bigint) partitioned by (pt string)")
+    sql.run("insert into busy partition (pt='a') values (1)")
+    run, late = project.queries.workers.run, ["insert into busy partition (pt='a') values (2)"]
+
+    def run_late(*arguments: Any) -> Any:
+        done = run(*arguments)
+        if late:
+            sql.run(late.pop())
+        return done
+
+    monkeypatch.setattr(project.queries.workers, "run", run_late)
+    sql.run("alter table busy partition (pt='a') rename to partition (pt='b')")
+    assert sql.rows("select * from busy order by id") == [(1, "b"), (2, "b")]
 
 
 def test_joins_windows_and_grouping(sql: Sql) -> None:

@@ -21,6 +21,7 @@ from maxlake.protocol.messages.read import (
 )
 from maxlake.service import read_sessions, rows
 from maxlake.service.project import Project
+from tests.budget import in_proportion
 from tests.service.scene import ME, Scene
 
 #: Shrinking would take minutes; a failing example is small as it is.
@@ -146,7 +147,7 @@ def check_buckets(reader: Reader, model: list[tuple[int, str]], data: st.DataObj
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [4, pytest.param(in_proportion(60), marks=pytest.mark.slow, id="whole")])
 @pytest.mark.parametrize(("partitioned", "clustered"), [(False, False), (True, False), (True, True)])
 def test_splits_and_addresses_are_the_snapshot(
     examples: int, partitioned: bool, clustered: bool, project: Project, monkeypatch: pytest.MonkeyPatch

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from maxlake.client import builders, parsers
@@ -12,16 +9,16 @@ from maxlake.client.blob_layers import DownloadFile, payload_of
 from maxlake.client.blob_reader import BlobDataIterator, BlobStreamReader
 from maxlake.client.blob_writer import BlobStreamWriter
 from maxlake.client.connected import ConnectedClient, require
+from maxlake.client.parallel_blobs import Blob, read_in_order
 from maxlake.client.requests import ReadBlobRequest, WriteBlobRequest, checked_compression
 from maxlake.client.responses import WriteBlobResponse
 from maxlake.client.upload_writer import UploadWriter
-from maxlake.protocol.limits import CLIENT_BLOBS_PER_REQUEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from maxlake.client.blob_items import BlobWriteItem
     from maxlake.client.enums import Compression
-
-Blob = tuple[bytes, str | None]
 
 
 class BlobApi(ConnectedClient):
@@ -46,7 +43,8 @@ class BlobApi(ConnectedClient):
         blob = WriteBlobRequest(session_id, stream_id, stream_version, partition_values, column_index)
         chosen = checked_compression(compression)
         request = builders.write_blob(self._target, blob, chosen)
-        return BlobStreamWriter(lambda: self._upload(request), chosen)
+        deadline = self._deadline()
+        return BlobStreamWriter(lambda: self._upload(request, deadline), chosen)
 
     def write_blob_batch(
         self,
@@ -65,7 +63,8 @@ class BlobApi(ConnectedClient):
         require(session_id=session_id, stream_id=stream_id, stream_version=stream_version)
         batch = WriteBlobRequest(session_id, stream_id, stream_version, partition_values, column_index)
         request = builders.write_blob_batch(self._target, batch)
-        writer = UploadWriter(lambda: self._upload(request))
+        deadline = self._deadline()
+        writer = UploadWriter(lambda: self._upload(request, deadline))
         try:
             for item in items:
                 item.or_default(partition_values or [], column_index).write_frame_to(writer)
@@ -96,36 +95,23 @@ class BlobApi(ConnectedClient):
     ) -> Iterator[Blob]:
         """Yield ``(data, mime_type)`` of many blobs, in order, read by several requests at once.
 
-        No more blobs are held than a request of each worker reads.
+        Blobs that came before their turn are held within ``max_memory``, beyond it one of each worker.
         """
-        return _in_order(
-            lambda references: list(self._iterate(references, compression)),
+        if max_workers < 1:
+            raise ValueError(f"max_workers must be at least 1, not {max_workers}")
+        return read_in_order(
+            lambda references: self._iterate(references, compression),
             list(blob_references),
             max_workers,
+            self.memory,
         )
 
     def _iterate(
         self, references: Sequence[str | bytes] | None, compression: Compression | None
     ) -> BlobDataIterator:
         blobs = ReadBlobRequest(references)
-        download = self._download(builders.read_blobs(blobs, checked_compression(compression)))
+        download = self._download(
+            builders.read_blobs(blobs, checked_compression(compression)), self._deadline()
+        )
         payload = payload_of(DownloadFile(download), download.headers.get("content-encoding"))
         return BlobDataIterator.of_payload(payload, len(blobs.blob_references))
-
-
-def _in_order(
-    read: Callable[[Sequence[str | bytes]], list[Blob]], references: list[str | bytes], workers: int
-) -> Iterator[Blob]:
-    size = max(1, min(CLIENT_BLOBS_PER_REQUEST, -(-len(references) // workers)))
-    starts = iter(range(0, len(references), size))
-    pending: deque[Future[list[Blob]]] = deque()
-    with ThreadPoolExecutor(workers, "maxlake-blobs") as pool:
-        try:
-            for start in starts:
-                pending.append(pool.submit(read, references[start : start + size]))
-                if len(pending) == workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

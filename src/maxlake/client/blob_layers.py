@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from maxlake.client.errors import ChecksumError, MalformedAnswerError
+from maxlake.client.errors import ChecksumError, ClientError, MalformedAnswerError
 from maxlake.protocol.crc_blocks import CHECKED_BLOCK, CrcBlockReader, CrcError, is_checked_block
 from maxlake.protocol.enums import Codec
 
@@ -120,7 +120,7 @@ class _DecompressedFile:
     def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size if size >= 0 else None)
-        except (ChecksumError, MalformedAnswerError):
+        except ClientError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise _malformed(f"its compression cannot be undone: {error}") from error

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from maxlake.protocol.limits import CLIENT_READ_BUFFERS
+
+if TYPE_CHECKING:
+    from maxlake.client.memory_budget import MemoryReservation
 
 #: Buffers are made in multiples of this, so that batches of similar size share them.
 _GRAIN = 64 * 1024
@@ -12,10 +17,12 @@ class BufferRing:
     """A few buffers, each handed out again once nothing refers to it any more.
 
     A consumer that keeps what it was given keeps the buffer: the ring then makes another and
-    forgets its oldest. Memory kept by the ring is at most CLIENT_READ_BUFFERS of the largest size.
+    forgets its oldest. The ring keeps at most CLIENT_READ_BUFFERS of the largest size, one if ``memory``
+    has no room for more; it never waits for room.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: MemoryReservation) -> None:
+        self._memory = memory
         self._buffers: list[bytearray] = []
 
     def take(self, size: int) -> memoryview:
@@ -23,11 +30,20 @@ class BufferRing:
         for buffer in self._buffers:
             if len(buffer) >= size and not _in_use(buffer):
                 return memoryview(buffer)[:size]
-        made = bytearray(-(-size // _GRAIN) * _GRAIN)
         if len(self._buffers) >= CLIENT_READ_BUFFERS:
-            del self._buffers[0]
+            self._memory.shrink(len(self._buffers.pop(0)))
+        whole = -(-size // _GRAIN) * _GRAIN
+        if not self._memory.try_grow(whole):
+            self.clear()
+            self._memory.grow(whole)
+        made = bytearray(whole)
         self._buffers.append(made)
         return memoryview(made)[:size]
+
+    def clear(self) -> None:
+        """Forget all buffers: who uses one still has it."""
+        self._buffers.clear()
+        self._memory.free()
 
 
 def _in_use(buffer: bytearray) -> bool:

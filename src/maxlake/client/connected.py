@@ -10,7 +10,9 @@ from odps.tunnel import TableTunnel
 
 from maxlake.client import parsers
 from maxlake.client.builders import Target
+from maxlake.client.deadline import Deadline
 from maxlake.client.endpoint import StorageEndpoint
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.transport import Transport
 from maxlake.protocol.limits import CLIENT_RETRY_SECONDS
 from odps import ODPS, options
@@ -31,6 +33,9 @@ class ConnectedClient:
     #: How long a call goes on trying, in seconds, while the service cannot be reached or is busy and the call
     #: comes no further; 0 for not at all.
     retry_seconds: float = CLIENT_RETRY_SECONDS
+    #: How long one operation may take in all, in seconds, retries and your own time in it included: a call
+    #: until its answer, a reader until its last row, a writer until its end. ``None``: as long as it likes.
+    deadline_seconds: float | None = None
 
     def __init__(
         self,
@@ -51,6 +56,8 @@ class ConnectedClient:
         self._quota_name = quota_name
         self._tags = header_text(_joined(options.tunnel.tags if tags is None else tags), "tags")
         self._route_token: str | None = None
+        #: Counts what is in flight; another client's makes one budget for both.
+        self.memory = MemoryBudget()
         self._lock = Lock()
         self._rest: Any = None
         self._transport: Transport | None = None
@@ -66,6 +73,18 @@ class ConnectedClient:
     def table(self) -> Any:
         """The table, ``None`` for an instance's result."""
         return None if self._target.is_instance else self._subject
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes that the client holds for everything in flight, 256 MiB unless you say otherwise.
+
+        Beyond it uploads wait for the service, copies go to disk, and what is read ahead waits for you.
+        """
+        return self.memory.limit
+
+    @max_memory.setter
+    def max_memory(self, limit: int) -> None:
+        self.memory.limit = limit
 
     @property
     def tunnel_rest(self) -> Any:
@@ -90,16 +109,19 @@ class ConnectedClient:
         self._follow_route(parsers.route_token_of(answer.headers))
         return answer
 
-    def _download(self, request: HttpRequest) -> Download:
-        download = self._connected().download(request)
+    def _download(self, request: HttpRequest, deadline: Deadline) -> Download:
+        download = self._connected().download(request, deadline)
         self._follow_route(parsers.route_token_of(download.headers))
         return download
 
-    def _budget(self) -> RetryBudget:
-        return self._connected().budget(self.retry_seconds)
+    def _budget(self, deadline: Deadline | None = None) -> RetryBudget:
+        return self._connected().budget(self.retry_seconds, deadline or self._deadline())
 
-    def _upload(self, request: HttpRequest) -> Upload:
-        return self._connected().upload(request)
+    def _deadline(self) -> Deadline:
+        return Deadline(self.deadline_seconds)
+
+    def _upload(self, request: HttpRequest, deadline: Deadline) -> Upload:
+        return self._connected().upload(request, deadline, self.memory.reservation())
 
     def _connected(self) -> Transport:
         with self._lock:

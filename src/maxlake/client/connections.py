@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from maxlake.client.errors import ConnectFailedError, ConnectTimeoutError
+from maxlake.client.timed_response import response_class
 from maxlake.protocol.limits import (
     CLIENT_CONNECT_ATTEMPTS,
     CLIENT_IDLE_CONNECTIONS,
@@ -23,6 +24,7 @@ from maxlake.protocol.limits import (
 from odps import options
 
 if TYPE_CHECKING:
+    from maxlake.client.deadline import Deadline
     from maxlake.client.endpoint import StorageEndpoint
 
 
@@ -47,17 +49,15 @@ class ConnectionPool:
         """Headers for the proxy itself, when it reads our requests."""
         return _proxy_credentials(self._proxy) if self._proxy and self.sends_absolute_urls else {}
 
-    def acquire(self) -> HTTPConnection:
-        """Return a live connection, reused or new.
+    def acquire(self, deadline: Deadline) -> HTTPConnection:
+        """Return a live connection, reused or new, for one exchange.
 
-        Raises ``ConnectTimeoutError`` or ``ConnectFailedError`` after several attempts.
+        Raises ``ConnectTimeoutError`` or ``ConnectFailedError`` after several attempts,
+        ``DeadlineExceededError`` when the time is over.
         """
-        while (idle := self._take_idle()) is not None:
-            connection, since = idle
-            if time.monotonic() - since < CLIENT_IDLE_SECONDS and not _has_input(connection):
-                return connection
-            connection.close()
-        return self._connect()
+        connection = self._take_live() or self._connect(deadline)
+        connection.response_class = cast("Any", response_class(deadline))
+        return connection
 
     def release(self, connection: HTTPConnection) -> None:
         """Take back a connection whose last answer was read to its end."""
@@ -73,6 +73,14 @@ class ConnectionPool:
         while (idle := self._take_idle()) is not None:
             idle[0].close()
 
+    def _take_live(self) -> HTTPConnection | None:
+        while (idle := self._take_idle()) is not None:
+            connection, since = idle
+            if time.monotonic() - since < CLIENT_IDLE_SECONDS and not _has_input(connection):
+                return connection
+            connection.close()
+        return None
+
     def _take_idle(self) -> tuple[HTTPConnection, float] | None:
         with self._lock:
             self._forget_parent()
@@ -84,22 +92,22 @@ class ConnectionPool:
             self._process = os.getpid()
             self._idle = []
 
-    def _connect(self) -> HTTPConnection:
+    def _connect(self, deadline: Deadline) -> HTTPConnection:
         pause = CLIENT_RETRY_PAUSE
         for attempt in range(1, CLIENT_CONNECT_ATTEMPTS + 1):
             try:
-                return self._open()
+                return self._open(deadline)
             except ssl.SSLError as error:
-                raise self._failure(error) from error
+                raise deadline.judged(self._failure(error)) from error
             except OSError as error:
-                if attempt == CLIENT_CONNECT_ATTEMPTS:
-                    raise self._failure(error) from error
+                if attempt == CLIENT_CONNECT_ATTEMPTS or deadline.left <= pause:
+                    raise deadline.judged(self._failure(error)) from error
             time.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _open(self) -> HTTPConnection:
-        endpoint, timeout = self._endpoint, float(options.connect_timeout)
+    def _open(self, deadline: Deadline) -> HTTPConnection:
+        endpoint, timeout = self._endpoint, deadline.patience(options.connect_timeout)
         host, port = endpoint.host, endpoint.port
         if self._proxy is not None:
             host, port = str(self._proxy.hostname), self._proxy.port or 80
@@ -110,7 +118,6 @@ class ConnectionPool:
             if self._proxy is not None:
                 connection.set_tunnel(endpoint.host, endpoint.port, _proxy_credentials(self._proxy))
         connection.connect()
-        connection.sock.settimeout(float(options.read_timeout))
         return connection
 
     def _failure(self, error: OSError) -> ConnectFailedError:

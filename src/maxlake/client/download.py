@@ -5,18 +5,27 @@ from __future__ import annotations
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
-from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, TruncatedStreamError
+from maxlake.client.errors import (
+    BrokenConnectionError,
+    ClientError,
+    MalformedAnswerError,
+    TruncatedStreamError,
+)
 from maxlake.protocol.headers import REQUEST_ID_HEADER
 from maxlake.protocol.limits import CLIENT_MAX_ANSWER
 
 if TYPE_CHECKING:
     from maxlake.client.connections import ConnectionPool
+    from maxlake.client.deadline import Deadline
 
 
 class Download:
     """An answer whose head has been read. Its connection goes back to the pool at the body's end."""
 
-    def __init__(self, pool: ConnectionPool, connection: HTTPConnection, response: HTTPResponse) -> None:
+    def __init__(
+        self, pool: ConnectionPool, connection: HTTPConnection, response: HTTPResponse, deadline: Deadline
+    ) -> None:
+        self._deadline = deadline
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
         self._pool = pool
@@ -34,7 +43,7 @@ class Download:
         """Fill ``view`` as far as the body goes; 0 only at the body's proper end.
 
         Raises ``TruncatedStreamError`` if the body is cut, ``BrokenConnectionError`` if nothing
-        arrives within ``options.read_timeout`` seconds.
+        arrives within ``options.read_timeout`` seconds, ``DeadlineExceededError`` when the time is over.
         """
         if self._ended or not len(view):
             return 0
@@ -89,10 +98,11 @@ class Download:
         else:
             self._pool.release(connection)
 
-    def _broken(self, kind: type[BrokenConnectionError], what: str) -> BrokenConnectionError:
-        return kind(
+    def _broken(self, kind: type[BrokenConnectionError], what: str) -> ClientError:
+        error = kind(
             f"{what} while the answer was read",
             code="TruncatedStream" if kind is TruncatedStreamError else "BrokenConnection",
             request_id=self.request_id,
             status_code=self.status,
         )
+        return self._deadline.judged(error)

@@ -88,12 +88,22 @@ class ConnectTimeoutError(ConnectFailedError, odps_errors.ConnectTimeout):
     odps_class = odps_errors.ConnectTimeout
 
 
+class DeadlineExceededError(ClientError, BusyError, TimeoutError):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """An operation was not done within ``deadline_seconds``; whether the service acted on it is not known."""
+
+
 class BrokenConnectionError(ClientError, BusyError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The connection broke, or stayed silent too long, after the request was (partly) sent."""
 
 
 class CommitOutcomeUnknownError(ClientError, ConflictError):  # pyright: ignore[reportIncompatibleVariableOverride]
     """The answer to a commit was lost, and the service does not say what became of it: look at the table."""
+
+
+class UploadNotKeptError(BrokenConnectionError):
+    """An upload broke that is too large to be sent again: write its rows anew, in several uploads."""
+
+    retryable = False
 
 
 class TruncatedStreamError(BrokenConnectionError):

@@ -31,7 +31,7 @@ class Pipeline:
     """Sends the chunks of ``upload``; what the service does not take at once, from another thread.
 
     The caller's thread sends as long as the service keeps up: nothing is copied then, and no thread
-    begun. What waits is at most CLIENT_UPLOAD_AHEAD bytes.
+    begun. What waits is at most CLIENT_UPLOAD_AHEAD bytes, and as much as the upload's memory has room for.
 
     For one caller's thread. All waiting is for the two queues, which need no lock: whoever drops an
     unfinished writer, be it the garbage collector or the end of the interpreter, never waits.
@@ -39,6 +39,7 @@ class Pipeline:
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
+        self._memory = upload.memory
         self._process = os.getpid()
         self._chunks: SimpleQueue[list[memoryview] | _Order] = SimpleQueue()
         self._results: SimpleQueue[int | BaseException] = SimpleQueue()
@@ -60,6 +61,10 @@ class Pipeline:
             size = _size(chunk)
         if not size:
             return
+        if not self._memory.try_grow(size):
+            self._wait_until_ahead(0)
+            self._upload.send(chunk)
+            return
         if not self._sending:
             # A daemon: an upload that nobody finishes does not keep the interpreter.
             work = (self._upload, self._chunks, self._results)
@@ -80,6 +85,7 @@ class Pipeline:
 
     def abort(self) -> None:
         """Drop the upload at once, without waiting for the sender."""
+        self._memory.free()
         if self._sending and self._process == os.getpid():
             self._sending = False
             self._chunks.put(_Order.ABORT)
@@ -119,9 +125,11 @@ def _send_all(
             upload.send(chunk)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             upload.abort()
+            upload.memory.free()
             results.put(error)
             return
         del chunk
+        upload.memory.shrink(size)
         results.put(size)
     if chunk is _Order.ABORT:
         upload.abort()

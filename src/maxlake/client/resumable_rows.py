@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maxlake.client.download import Download
+    from maxlake.client.memory_budget import MemoryReservation
     from maxlake.client.retry_budget import RetryBudget
 
 
@@ -23,10 +24,12 @@ class ResumableRows:
     ends with the error of the last attempt when ``budget`` is spent.
     """
 
-    def __init__(self, open_after: Callable[[int], Download], budget: RetryBudget) -> None:
+    def __init__(
+        self, open_after: Callable[[int], Download], budget: RetryBudget, memory: MemoryReservation
+    ) -> None:
         self._open_after = open_after
         self._budget = budget
-        self._ring = BufferRing()
+        self.ring = BufferRing(memory)
         self._row_count = 0
         self._schema: bytes | None = None
         self._answer: Download | None = None
@@ -57,13 +60,16 @@ class ResumableRows:
             if message.row_count:
                 self._row_count += message.row_count
                 self._budget.progressed()
+            if message.kind is MessageKind.END:
+                self.ring.clear()
             return message
 
     def abort(self) -> None:
-        """Drop the connection in use, if any."""
+        """Drop the connection in use, if any, and the memory."""
         if self._answer is not None:
             self._answer.abort()
             self._answer = self._messages = None
+        self.ring.clear()
 
     def _goes_on(self) -> bool:
         """Whether what is left can be asked for."""
@@ -71,7 +77,7 @@ class ResumableRows:
 
     def _open(self) -> None:
         self._answer = self._open_after(self._row_count)
-        self._messages = ArrowMessages(self._answer.readinto, self._ring)
+        self._messages = ArrowMessages(self._answer.readinto, self.ring)
         self.request_id = self._answer.request_id
 
     def _received(self) -> ArrowMessage:
@@ -96,8 +102,10 @@ class ResumableRows:
 class UnresumableRows(ResumableRows):
     """The same for what can only be asked from its beginning: once rows came, a broken connection ends it."""
 
-    def __init__(self, open_again: Callable[[], Download], budget: RetryBudget) -> None:
-        super().__init__(lambda _: open_again(), budget)
+    def __init__(
+        self, open_again: Callable[[], Download], budget: RetryBudget, memory: MemoryReservation
+    ) -> None:
+        super().__init__(lambda _: open_again(), budget, memory)
 
     def _goes_on(self) -> bool:
         return not self._row_count

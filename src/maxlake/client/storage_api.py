@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         GetWriteSessionResponse,
         GetWriteStreamResponse,
     )
+    from maxlake.client.upload import Upload
 
 
 class StorageApiClient(BlobApi):
@@ -133,19 +134,21 @@ class StorageApiClient(BlobApi):
             compression,
         )
 
+        budget = self._budget()
+
         def open_after(row_count: int) -> Download:
             rest = msgspec.structs.replace(rows, skip_row_num=skip_row_num + row_count)
             request = builders.read_rows(self._target, rest, self._token(route_token))
             try:
-                return self._download(request)
+                return self._download(request, budget.deadline)
             except ConflictError:
                 if self._target.is_instance:
                     raise
             # A session is in no other state that can be changed: it has expired (wire.md §4.2).
-            self.get_read_session(rows.session_id or "", refresh=True)
-            return self._download(request)
+            self._call(builders.get_read_session(self._target, str(session_id), refresh=True), budget)
+            return self._download(request, budget.deadline)
 
-        return StreamReader.of_rows(ResumableRows(open_after, self._budget()))
+        return StreamReader.of_rows(ResumableRows(open_after, budget, self.memory.reservation()))
 
     def preview_table(
         self,
@@ -156,7 +159,10 @@ class StorageApiClient(BlobApi):
         """Stream some rows without a session: at most ``limit`` (the service's default when ``None``)."""
         self._require_table("preview")
         request = builders.preview_table(self._target, PreviewTableRequest(limit, partition, columns))
-        return StreamReader.of_rows(UnresumableRows(lambda: self._download(request), self._budget()))
+        budget = self._budget()
+        memory = self.memory.reservation()
+        rows = UnresumableRows(lambda: self._download(request, budget.deadline), budget, memory)
+        return StreamReader.of_rows(rows)
 
     def create_write_session(
         self, partial_partition_spec: str | None = None, flags: dict[str, Any] | None = None
@@ -282,10 +288,15 @@ class StorageApiClient(BlobApi):
             session_id, stream_id, stream_version, record_count, compression, row_offset, access_token
         )
         request = builders.write_rows(self._target, rows, self._token(route_token))
+        deadline = self._deadline()
+
+        def begin() -> Upload:
+            return self._upload(request, deadline)
+
         if row_offset < 0 or access_token is None:
-            return StreamWriter(lambda: self._upload(request), self._follow_route)
-        spool = UploadSpool(self._budget())
-        return StreamWriter.of_rows_stored_once(lambda: self._upload(request), self._follow_route, spool)
+            return StreamWriter(begin, self._follow_route)
+        spool = UploadSpool(self._budget(deadline), self.memory.reservation())
+        return StreamWriter.of_rows_stored_once(begin, spool, self._follow_route)
 
     def close_write_stream(
         self,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maxlake.client import builders
 from maxlake.client.arrow import ArrowReader, ArrowWriter
+from maxlake.client.requests import CreateWriteStreamRequest, WriteStreamRequest
 from maxlake.client.storage_api import StorageApiClient
+from maxlake.client.stream_upload import StreamUpload
+from maxlake.client.upload_spool import UploadSpool
 
 if TYPE_CHECKING:
     from maxlake.client.enums import Compression
     from maxlake.client.options import DataFormat
+    from maxlake.client.responses import CloseWriteStreamResponse
+    from maxlake.client.upload import Upload
 
 
 class StorageApiArrowClient(StorageApiClient):
@@ -72,6 +78,33 @@ class StorageApiArrowClient(StorageApiClient):
             access_token=access_token,
         )
         return ArrowWriter(writer, compression)
+
+    def upload_stream(
+        self,
+        session_id: str,
+        stream_id: str | int,
+        stream_version: int = 0,
+        compression: Compression | None = None,
+    ) -> StreamUpload:
+        """Open a stream and return an upload of batches to it that survives broken connections.
+
+        ``stream_version`` is the first to be used. ``compression`` is applied to each batch.
+        """
+        self.create_write_stream(session_id, stream_id, stream_version)
+        budget = self._budget()
+
+        def begin(version: int) -> Upload:
+            if version > stream_version:
+                stream = CreateWriteStreamRequest(session_id, stream_id, version)
+                self._call(builders.create_write_stream(self._target, stream, self._token(None)), budget)
+            rows = WriteStreamRequest(session_id, stream_id, version)
+            return self._upload(builders.write_rows(self._target, rows, self._token(None)), budget.deadline)
+
+        def close(version: int) -> CloseWriteStreamResponse:
+            return self.close_write_stream(session_id, stream_id, version)
+
+        spool = UploadSpool(budget, self.memory.reservation())
+        return StreamUpload(begin, close, spool, stream_id, stream_version, compression)
 
     def preview_table_arrow(
         self,

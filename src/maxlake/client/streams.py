@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from maxlake.client import parsers
 from maxlake.client.arrow_messages import MessageKind
-from maxlake.client.buffers import BufferRing
 from maxlake.client.enums import Status
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.resumable_rows import ResumableRows, UnresumableRows
 from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.upload_writer import UploadWriter
@@ -33,7 +33,7 @@ class StreamReader(io.IOBase):
     """
 
     def __init__(self, download: Callable[[], Download]) -> None:
-        self._receive(UnresumableRows(download, RetryBudget(0)))
+        self._receive(UnresumableRows(download, RetryBudget(0), MemoryBudget().reservation()))
 
     @classmethod
     def of_rows(cls, rows: ResumableRows) -> Self:
@@ -46,7 +46,6 @@ class StreamReader(io.IOBase):
         self._rows = rows
         self._error: BaseException | None = None
         self._pieces: deque[memoryview] = deque()
-        self._ring = BufferRing()
         self._complete = False
 
     def read(self, nbytes: int | None = None) -> bytes:
@@ -66,7 +65,7 @@ class StreamReader(io.IOBase):
         piece = self._next_piece(nbytes)
         if piece is None or len(piece) == nbytes:
             return memoryview(b"") if piece is None else piece
-        view = self._ring.take(nbytes)
+        view = self._rows.ring.take(nbytes)
         view[: len(piece)] = piece
         filled = len(piece)
         while filled < nbytes and (count := self.readinto(view[filled:])):
@@ -147,7 +146,10 @@ class StreamWriter(UploadWriter):
 
     @classmethod
     def of_rows_stored_once(
-        cls, upload: Callable[[], Upload], on_route_token: Callable[[str], object], spool: UploadSpool
+        cls,
+        upload: Callable[[], Upload],
+        spool: UploadSpool,
+        on_route_token: Callable[[str], object] | None = None,
     ) -> Self:
         """Return a writer that sends its rows again when the connection breaks."""
         made = cls.__new__(cls)

@@ -12,9 +12,16 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Literal, cast
 
 from maxlake.client.download import Download
-from maxlake.client.errors import BrokenConnectionError, MalformedAnswerError, error_from_answer
+from maxlake.client.errors import (
+    BrokenConnectionError,
+    ClientError,
+    DeadlineExceededError,
+    MalformedAnswerError,
+    error_from_answer,
+)
 from maxlake.client.exchange import Answer
 from maxlake.protocol.headers import REQUEST_ID_HEADER
+from odps import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from maxlake.client.connections import ConnectionPool
+    from maxlake.client.deadline import Deadline
+    from maxlake.client.memory_budget import MemoryReservation
 
 
 class EarlyAnswerError(Exception):
@@ -29,9 +38,18 @@ class EarlyAnswerError(Exception):
 
 
 class Upload:
-    """A request whose head has been sent."""
+    """A request whose head has been sent. ``memory`` is for what waits to be sent."""
 
-    def __init__(self, pool: ConnectionPool, connection: HTTPConnection, endpoint: str) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        connection: HTTPConnection,
+        endpoint: str,
+        deadline: Deadline,
+        memory: MemoryReservation,
+    ) -> None:
+        self.memory = memory
+        self._deadline = deadline
         self._pool = pool
         self._connection = connection
         self._endpoint = endpoint
@@ -44,12 +62,13 @@ class Upload:
         """Send ``chunk``, without copying it, and return what the kernel did not take at once of it.
 
         That is at most ``leave`` bytes: for more, this waits. Raises the service's error if it answered
-        early, ``BrokenConnectionError`` if it hung up.
+        early, ``BrokenConnectionError`` if it hung up or took nothing for ``options.read_timeout`` seconds,
+        ``DeadlineExceededError`` when the time is over.
         """
         timeout = self._sock.gettimeout()
         try:
             self._sock.settimeout(0)
-            rest = self._send_watching(deque(chunk), leave, timeout)
+            rest = self._send_watching(deque(chunk), leave)
             self._sock.settimeout(timeout)
         except EarlyAnswerError:
             raise self._early_failure(timeout) from None
@@ -80,17 +99,15 @@ class Upload:
             # Not a TLS socket's own shutdown: the other thread would go on without encryption.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _send_watching(
-        self, waiting: deque[memoryview], leave: int, timeout: float | None
-    ) -> list[memoryview]:
+    def _send_watching(self, waiting: deque[memoryview], leave: int) -> list[memoryview]:
         left = sum(view.nbytes for view in waiting)
         while left:
-            patience = 0 if left <= leave else None if timeout is None else timeout * 1000
-            ready = self._poll.poll(patience)
+            patience = 0.0 if left <= leave else self._deadline.patience(options.read_timeout)
+            ready = self._poll.poll(patience * 1000)
             if not ready and left <= leave:
                 break
             if not ready:
-                raise TimeoutError(f"{timeout} s")
+                raise TimeoutError(f"in {patience:g} s")
             if ready[0][1] & ~select.POLLOUT:
                 self._look()
             try:
@@ -119,7 +136,7 @@ class Upload:
         try:
             self._sock.settimeout(timeout)
             answer = self._answer(reusable=False)
-        except BrokenConnectionError as error:
+        except (BrokenConnectionError, DeadlineExceededError) as error:
             return error
         if answer.status != 200:
             return error_from_answer(answer.status, answer.headers, answer.body, self._endpoint)
@@ -138,15 +155,16 @@ class Upload:
             raise self._broken(f"the connection broke ({error or type(error).__name__})") from error
         self._ended = True
         response.will_close = response.will_close or not reusable
-        download = Download(self._pool, self._connection, response)
+        download = Download(self._pool, self._connection, response, self._deadline)
         return Answer(download.status, download.headers, download.read_all())
 
-    def _broken(self, what: str) -> BrokenConnectionError:
-        return BrokenConnectionError(
+    def _broken(self, what: str) -> ClientError:
+        error = BrokenConnectionError(
             f"{what}; whether the service kept the rows is not known before the stream is looked at",
             code="BrokenConnection",
             endpoint=self._endpoint,
         )
+        return self._deadline.judged(error)
 
 
 def chunk_of(pieces: Sequence[memoryview]) -> list[memoryview]:
@@ -165,9 +183,11 @@ class _Unread:
         self._sock = sock
         self._first = first
         self.close = sock.close
+        self.settimeout = sock.settimeout
 
-    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
-        return io.BufferedReader(_Joined(self._first, self._sock.makefile(mode, buffering=0)))
+    def makefile(self, mode: Literal["rb"], buffering: int = -1) -> io.BufferedReader | _Joined:
+        joined = _Joined(self._first, self._sock.makefile(mode, buffering=0))
+        return io.BufferedReader(joined) if buffering else joined
 
 
 class _Joined(io.RawIOBase):

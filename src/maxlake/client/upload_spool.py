@@ -5,41 +5,71 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
-from maxlake.protocol.limits import CLIENT_SPOOL_BYTES, CLIENT_SPOOL_MEMORY, CLIENT_UPLOAD_CHUNK
+from maxlake.client.errors import UploadNotKeptError
+from maxlake.protocol.limits import (
+    CLIENT_SPOOL_BYTES,
+    CLIENT_SPOOL_MEMORY,
+    CLIENT_UPLOAD_AHEAD,
+    CLIENT_UPLOAD_CHUNK,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from maxlake.client.errors import ClientError
+    from maxlake.client.memory_budget import MemoryReservation
     from maxlake.client.retry_budget import RetryBudget
 
 
 class UploadSpool:
-    """The body of one upload: CLIENT_SPOOL_MEMORY bytes in memory, more in a temporary file.
+    """The body of one upload: CLIENT_SPOOL_MEMORY bytes in memory as long as ``memory`` has room, else in a
+    temporary file.
 
     One of more than CLIENT_SPOOL_BYTES is not kept: it is sent once. ``budget`` is for sending it again.
     """
 
-    def __init__(self, budget: RetryBudget) -> None:
-        self.budget = budget
-        self._file: tempfile.SpooledTemporaryFile[bytes] | None = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - as long as the upload
-            CLIENT_SPOOL_MEMORY
-        )
-        self._size = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all that was kept is still here."""
-        return self._file is not None
+    def __init__(self, budget: RetryBudget, memory: MemoryReservation) -> None:
+        self._budget = budget
+        self._memory = memory
+        self._in_memory = True
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - as long as the upload
+        #: Bytes of the body so far, kept or not.
+        self.size = 0
+        self._size_at_failure = 0
 
     def keep(self, data: memoryview) -> None:
         """Add the next bytes."""
+        self.size += data.nbytes
         if self._file is None:
             return
-        self._size += data.nbytes
-        if self._size > CLIENT_SPOOL_BYTES:
+        if self.size > CLIENT_SPOOL_BYTES:
             self.close()
-        else:
-            self._file.write(data)
+            return
+        if self._in_memory and (self.size > CLIENT_SPOOL_MEMORY or not self._memory.try_grow(data.nbytes)):
+            self._file.rollover()
+            self._in_memory = False
+            self._memory.free()
+        self._file.write(data)
+
+    def wait(self, error: ClientError) -> None:
+        """Wait before everything is sent again.
+
+        Raises ``error`` if that is no use or comes too late, ``UploadNotKeptError`` if it cannot be done.
+        """
+        if self._file is None:
+            raise UploadNotKeptError(
+                f"{error}. The upload cannot be sent again: of its {self.size} bytes at most "
+                f"{CLIENT_SPOOL_BYTES} are kept. Write its rows anew, in several uploads.",
+                code="UploadNotKept",
+                request_id=error.request_id,
+                status_code=error.status_code,
+            ) from error
+        came = self.size - self._size_at_failure
+        # What was written last may wait here still: only more than that is known to have gone out.
+        if came > CLIENT_UPLOAD_AHEAD or (came and self._budget.is_over):
+            self._budget.progressed()
+        self._size_at_failure = self.size
+        self._budget.wait(error)
 
     def pieces(self) -> Iterator[memoryview]:
         """Yield all bytes from the first, in pieces of a size to be sent."""
@@ -53,3 +83,4 @@ class UploadSpool:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._memory.free()

@@ -146,12 +146,12 @@ class UploadWriter(io.IOBase):
         """Make the request again, up to the last byte written; raise ``error`` if that is no use."""
         spool = self._spool
         while True:
-            if spool is None or not spool.is_whole:
-                raise error
             if self._pipeline is not None:
                 self._pipeline.abort()
                 self._pipeline = None
-            spool.budget.wait(error)
+            if spool is None:
+                raise error
+            spool.wait(error)
             try:
                 for piece in spool.pieces():
                     self._begun().send([piece], lent=False)

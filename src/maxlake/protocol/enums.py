@@ -20,6 +20,13 @@ class InstanceStatus(StrEnum):
         return self not in (InstanceStatus.WAITING, InstanceStatus.RUNNING)
 
 
+class TaskKind(StrEnum):
+    """What a job asks of its statement, by the name of its task: to be run, or what that would cost."""
+
+    SQL = "SQL"
+    COST = "SQLCost"
+
+
 class Action(StrEnum):
     """Every table, blob and instance action of Storage API v2/v3 (wire.md §1.1)."""
 

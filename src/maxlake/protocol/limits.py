@@ -288,6 +288,9 @@ CLIENT_RETRY_MOST_PAUSE = 8.0
 #: it is restarted in seconds, and moved to another machine in a minute.
 CLIENT_RETRY_SECONDS = 60.0
 CLIENT_FIRST_CALL_SECONDS = 2.0
+#: Bytes that a client holds for everything in flight, unless told otherwise: dozens of reads and uploads run
+#: at full speed with that.
+CLIENT_MAX_MEMORY = 256 * 1024 * 1024
 #: Bytes of one batch received, compressed or not: batches of the service are of some MB.
 CLIENT_MAX_MESSAGE = 1024 * 1024 * 1024
 #: JSON and error answers are read whole; write schemas of MAX_COLUMNS columns stay below.
@@ -302,6 +305,9 @@ CLIENT_UPLOAD_AHEAD = 8 * 1024 * 1024
 #: upload that one request should be.
 CLIENT_SPOOL_MEMORY = 16 * 1024 * 1024
 CLIENT_SPOOL_BYTES = 1024 * 1024 * 1024
+#: Bytes after which the upload of one stream should end, and another stream begin: what a broken connection
+#: costs, and far from what cannot be sent again.
+CLIENT_STREAM_BYTES = 256 * 1024 * 1024
 #: Bytes of rows a resumable upload sends by one request, unless told otherwise: what its death costs.
 CLIENT_REQUEST_BYTES = 32 * 1024 * 1024
 #: Bytes of the file in which an upload is noted: ids and a name.

@@ -6,6 +6,7 @@ a process of its own, while its client polls. A bad statement is a failed instan
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from maxlake.failpoints import Failpoint, reach
 from maxlake.lake.plans import Plan
 from maxlake.lake.tables import StoredColumn
-from maxlake.protocol.enums import InstanceStatus
+from maxlake.protocol.enums import InstanceStatus, TaskKind
 from maxlake.protocol.errors import (
     BadRequestError,
     ConflictError,
@@ -30,6 +31,7 @@ from maxlake.protocol.sql.model import Definition, RowStatement
 from maxlake.protocol.sql.statements import Script, parse_script
 from maxlake.service import queries, questions, statements, store
 from maxlake.service.project import Project, new_id
+from maxlake.service.query_jobs import JobPlanner
 from maxlake.service.sql_session import Session
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     status: InstanceStatus
     priority: int = 9
+    kind: TaskKind = TaskKind.SQL
     ended_at: datetime | None = None
     result: str = ""
     columns: tuple[StoredColumn, ...] = ()
@@ -84,8 +87,9 @@ def submit(
     uuid: str,
     priority: int,
     principal: str,
+    kind: TaskKind = TaskKind.SQL,
 ) -> Instance:
-    """Begin a statement; a repeated ``uuid`` is answered with the instance it made before.
+    """Begin a statement, or tell its cost; a repeated ``uuid`` is answered with the instance it made before.
 
     What may succeed at the next try is raised, not recorded.
     """
@@ -101,23 +105,33 @@ def submit(
         started_at=datetime.now(UTC),
         status=InstanceStatus.WAITING,
         priority=priority,
+        kind=kind,
     )
     try:
         script = parse_script(query)
+        session = Session(project, {**settings, **script.settings}, principal)
+        if kind is TaskKind.COST:
+            estimated = _ended(instance, InstanceStatus.SUCCESS, result=_cost(session, script))
+            return _record(project, token, lambda _: estimated)
     except MaxlakeError as error:
+        if error.retryable:
+            raise
         failed = _failed(instance, error)
-        return _record(project, token, instance, lambda _: failed)
-    session = Session(project, {**settings, **script.settings}, principal)
+        return _record(project, token, lambda _: failed)
     if isinstance(script.statement, RowStatement):
         return _begin(project, token, instance, session, script.statement)
-    return _record(
-        project, token, instance, lambda connection: _at_once(connection, instance, session, script)
-    )
+    return _record(project, token, lambda connection: _at_once(connection, instance, session, script))
 
 
-def _record(
-    project: Project, token: str | None, instance: Instance, end: Callable[[Connection], Instance]
-) -> Instance:
+def _cost(session: Session, script: Script) -> str:
+    """Return what a statement would read: of its cost nothing else is known before it runs."""
+    statement = script.statement
+    planner = JobPlanner(session, "", statement) if isinstance(statement, RowStatement) else None
+    cost = {"Input": planner.input_bytes() if planner else 0, "UDF": 0, "Complexity": 1.0}
+    return json.dumps({"Cost": {"SQL": cost}})
+
+
+def _record(project: Project, token: str | None, end: Callable[[Connection], Instance]) -> Instance:
     """Store what becomes of an instance, in the transaction of its statement."""
     with project.lake.database.write() as connection:
         known = _find(connection, _ROW.uuid == token) if token else None
@@ -147,7 +161,7 @@ def _at_once(connection: Connection, instance: Instance, session: Session, scrip
 def _begin(
     project: Project, token: str | None, instance: Instance, session: Session, statement: RowStatement
 ) -> Instance:
-    begun = _record(project, token, instance, lambda _: instance)
+    begun = _record(project, token, lambda _: instance)
     if begun is not instance:
         return begun
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from maxlake.lake import partitions
+from sqlalchemy import Connection
+
+from maxlake.lake import commits, partitions
 from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.sql.jobs import Done
 from maxlake.lake.tables import Table
-from maxlake.protocol.errors import BadRequestError, ConflictError, ErrorCode, invalid_argument
-from maxlake.protocol.partitions import resolve
+from maxlake.protocol.errors import BadRequestError, ConflictError, ErrorCode, NotFoundError, invalid_argument
+from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
 from maxlake.protocol.sql.changes import changed_columns
-from maxlake.protocol.sql.model import Change, Insert
+from maxlake.protocol.sql.model import Change, Insert, RenamePartition
 
 
 def check_change(target: Table, change: Change) -> None:
@@ -27,6 +29,41 @@ def check_change(target: Table, change: Change) -> None:
             f"{sorted(moved)[0]} tells rows apart and cannot be changed: delete the row and insert another",
             where=target.full_name,
         )
+
+
+def partition_key(target: Table, spec: PartitionSpec) -> PartitionKey:
+    """Return the partition a whole spec names; raises ``InvalidArgument`` for a value no path can carry."""
+    values = partitions.canonical(target, resolve(spec, target.partition_keys, complete=True))
+    hive_path(values)
+    return tuple(values.values())
+
+
+def check_exists(connection: Connection, target: Table, key: PartitionKey) -> None:
+    """Raise ``NoSuchPartition`` unless the table has the partition."""
+    if not partitions.exists(connection, target, key):
+        raise NotFoundError(
+            ErrorCode.NO_SUCH_PARTITION, "the partition does not exist", where=target.full_name
+        )
+
+
+def check_new(connection: Connection, target: Table, key: PartitionKey) -> None:
+    """Raise ``ObjectAlreadyExists`` if the table has the partition."""
+    if partitions.exists(connection, target, key):
+        raise ConflictError(ErrorCode.ALREADY_EXISTS, "the partition exists already", where=target.full_name)
+
+
+def check_rename(connection: Connection, target: Table, statement: RenamePartition) -> None:
+    """Raise unless the one partition exists, and the other does not."""
+    check_exists(connection, target, partition_key(target, statement.old))
+    check_new(connection, target, partition_key(target, statement.new))
+
+
+def rename_partition(connection: Connection, target: Table, statement: RenamePartition) -> None:
+    """Let the new partition exist, even without rows, and the old one no more."""
+    commits.drop_partitions(connection, target, [partition_key(target, statement.old)])
+    new = partition_key(target, statement.new)
+    if not partitions.exists(connection, target, new):
+        commits.add_partitions(connection, target, [new])
 
 
 def check_unaltered(now: Table | None, target: Table) -> None:
@@ -72,16 +109,16 @@ def given(target: Table, statement: Insert) -> tuple[str, ...]:
     return computed
 
 
-def fixed(target: Table, statement: Insert) -> dict[str, str]:
+def fixed(target: Table, spec: PartitionSpec) -> dict[str, str]:
     """Return the values of static partition columns, as partitions carry them."""
-    return partitions.canonical(target, resolve(statement.partition, target.partition_keys, complete=False))
+    return partitions.canonical(target, resolve(spec, target.partition_keys, complete=False))
 
 
 def replaced(target: Table, statement: Insert, done: Done) -> set[PartitionKey]:
     """Return the partitions an OVERWRITE replaces: the static one, else those that rows came for."""
     if not statement.overwrite:
         return set()
-    values = fixed(target, statement)
+    values = fixed(target, statement.partition)
     if len(values) == len(target.partition_keys):
         return {tuple(values.values())}
     return {part.key for part in done.parts}

@@ -12,8 +12,9 @@ from maxlake.lake.partitions import PartitionKey
 from maxlake.lake.tables import Table, TableOptions
 from maxlake.protocol.columns import Column, TableSchema
 from maxlake.protocol.errors import ConflictError, ErrorCode, NotFoundError
-from maxlake.protocol.partitions import PartitionSpec, hive_path, resolve
+from maxlake.protocol.partitions import PartitionSpec
 from maxlake.protocol.sql import model
+from maxlake.service import sql_targets
 from maxlake.service.sql_session import Session
 
 
@@ -140,10 +141,8 @@ class _Runner:
         definitions.touch(self._connection, table, keys)
 
     def _check_exist(self, table: Table, keys: Sequence[PartitionKey]) -> None:
-        if not all(partitions.exists(self._connection, table, key) for key in keys):
-            raise NotFoundError(
-                ErrorCode.NO_SUCH_PARTITION, "the partition does not exist", where=table.full_name
-            )
+        for key in keys:
+            sql_targets.check_exists(self._connection, table, key)
 
     def _drop_table(self, statement: model.DropTable) -> None:
         table = self._find(statement.table)
@@ -156,19 +155,14 @@ class _Runner:
         definitions.set_options(self._connection, table, msgspec.structs.replace(table.options, **changes))
 
     def _keys(self, table: Table, specs: Sequence[PartitionSpec]) -> list[PartitionKey]:
-        resolved = (resolve(spec, table.partition_keys, complete=True) for spec in specs)
-        canonical = [partitions.canonical(table, values) for values in resolved]
-        for values in canonical:
-            hive_path(values)  # a value no path can carry is refused before anything is written
-        return [tuple(values.values()) for values in canonical]
+        return [sql_targets.partition_key(table, spec) for spec in specs]
 
     def _add_partitions(self, statement: model.AddPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)
+        if not statement.if_not_exists:
+            for key in keys:
+                sql_targets.check_new(self._connection, table, key)
         new = [key for key in keys if not partitions.exists(self._connection, table, key)]
-        if len(new) < len(keys) and not statement.if_not_exists:
-            raise ConflictError(
-                ErrorCode.ALREADY_EXISTS, "the partition exists already", where=table.full_name
-            )
         if new:
             commits.add_partitions(self._connection, table, new)
 

@@ -172,6 +172,17 @@ def tables_given_away_and_touched(context):
 
 
 @behaviour()
+def partitions_renamed(context):
+    odps, table = made(context)
+    odps.execute_sql(f"insert into {context.table} partition (pt='a') values (1, 'x')")
+    table.change_partition_spec("pt=a", "pt=b")
+    same([partition.partition_spec["pt"] for partition in table.partitions], ["b"])
+    same([record["id"] for record in table.head(9, partition="pt=b")], [1])
+    failed_statement(context, lambda: table.change_partition_spec("pt=a", "pt=c"), mention="does not exist")
+    refused(errors.ParseError, lambda: table.set_cluster_info(None), mention="Create another table")
+
+
+@behaviour()
 def pages_of_partitions(context):
     """More partitions than one answer lists."""
     _, table = made(context)

@@ -7,7 +7,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError
 
-from maxlake.protocol.sql.dialect import LifecycleProperty, Odps
+from maxlake.protocol.sql.dialect import Odps
+from maxlake.protocol.sql.nodes import LifecycleProperty
 
 
 def test_the_dialect_is_known_by_name():

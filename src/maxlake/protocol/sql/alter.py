@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from maxlake.protocol.sql import dialect as odps
+from maxlake.protocol.sql import nodes
 from maxlake.protocol.sql.model import (
     AddColumns,
     AddPartitions,
@@ -14,6 +14,7 @@ from maxlake.protocol.sql.model import (
     ChangeColumn,
     DropColumns,
     DropPartitions,
+    RenamePartition,
     RenameTable,
     SetComment,
     SetLifecycle,
@@ -39,7 +40,7 @@ from maxlake.protocol.sql.tree import (
 )
 
 
-def read_alter_table(tree: exp.Alter) -> AlterTable:
+def read_alter_table(tree: exp.Alter) -> AlterTable | RenamePartition:
     """Return the statement an ALTER TABLE is; only ADD PARTITION may be given several times."""
     table = read_table_name(tree.this)
     actions = children(tree, "actions")
@@ -64,6 +65,12 @@ def _drop_partitions(table: TableName, action: object) -> DropPartitions:
     return DropPartitions(table, specs, bool(dropped.args.get("exists")))
 
 
+def _rename_partition(table: TableName, action: object) -> RenamePartition:
+    renamed = read(action, nodes.RenamePartition, "this", "to")
+    old, new = (read_partition_spec(spec) for spec in (renamed.this, renamed.args.get("to")))
+    return RenamePartition(table, old, new)
+
+
 def _rename_table(table: TableName, action: object) -> RenameTable:
     renamed = read(action, exp.AlterRename, "this").this
     name = read_table_name(renamed)
@@ -73,7 +80,7 @@ def _rename_table(table: TableName, action: object) -> RenameTable:
 
 
 def _add_columns(table: TableName, action: object) -> AddColumns:
-    added = read(action, odps.AddColumns, "this", "exists")
+    added = read(action, nodes.AddColumns, "this", "exists")
     columns = read_columns(children(read(added.this, exp.Schema, "expressions")))
     if not columns:
         refuse(added, "Expecting columns to add")
@@ -82,14 +89,14 @@ def _add_columns(table: TableName, action: object) -> AddColumns:
 
 
 def _drop_columns(table: TableName, action: object) -> DropColumns:
-    dropped = read(action, odps.DropColumns, "expressions")
+    dropped = read(action, nodes.DropColumns, "expressions")
     names = read_names(dropped)
     refuse_repeated(dropped, names)
     return DropColumns(table, names)
 
 
 def _change_column(table: TableName, action: object) -> ChangeColumn:
-    changed = read(action, odps.ChangeColumn, "this", "to", "comment", "allow_null", "definition")
+    changed = read(action, nodes.ChangeColumn, "this", "to", "comment", "allow_null", "definition")
     name = read_name(changed.this, "column")
     to, comment, definition = (changed.args.get(part) for part in ("to", "comment", "definition"))
     if to is not None:
@@ -126,7 +133,7 @@ def _set(table: TableName, action: object) -> SetLifecycle | SetComment:
         for clause in children(read(group, exp.Properties, "expressions"))
     ]
     match clauses:
-        case [odps.LifecycleProperty() as clause]:
+        case [nodes.LifecycleProperty() as clause]:
             return SetLifecycle(table, read_positive(clause.this, "LIFECYCLE"))
         case [exp.SchemaCommentProperty() as clause]:
             return SetComment(table, read_text(clause.this))
@@ -135,21 +142,22 @@ def _set(table: TableName, action: object) -> SetLifecycle | SetComment:
 
 
 def _set_owner(table: TableName, action: object) -> SetOwner:
-    return SetOwner(table, read_text(read(action, odps.ChangeOwner, "this").this))
+    return SetOwner(table, read_text(read(action, nodes.ChangeOwner, "this").this))
 
 
 def _touch(table: TableName, action: object) -> Touch:
-    partition = read(action, odps.Touch, "partition").args.get("partition")
+    partition = read(action, nodes.Touch, "partition").args.get("partition")
     return Touch(table, None if partition is None else read_partition_spec(partition))
 
 
-_CHANGES: dict[type, Callable[[TableName, object], AlterTable]] = {
+_CHANGES: dict[type, Callable[[TableName, object], AlterTable | RenamePartition]] = {
     exp.DropPartition: _drop_partitions,
-    odps.AddColumns: _add_columns,
-    odps.DropColumns: _drop_columns,
-    odps.ChangeColumn: _change_column,
-    odps.ChangeOwner: _set_owner,
-    odps.Touch: _touch,
+    nodes.AddColumns: _add_columns,
+    nodes.DropColumns: _drop_columns,
+    nodes.ChangeColumn: _change_column,
+    nodes.ChangeOwner: _set_owner,
+    nodes.RenamePartition: _rename_partition,
+    nodes.Touch: _touch,
     exp.AlterRename: _rename_table,
     exp.AlterSet: _set,
 }

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlglot import exp
 
 from maxlake.protocol.limits import MAX_BUCKETS
-from maxlake.protocol.sql import dialect as odps
+from maxlake.protocol.sql import nodes
 from maxlake.protocol.sql.model import (
     ColumnDefinition,
     CreateTable,
@@ -34,7 +34,7 @@ def read_create_table(tree: exp.Create) -> CreateTable | CreateTableLike | Creat
 
 def _create_like(tree: exp.Create) -> CreateTableLike:
     clauses = _Clauses(tree)
-    lifecycle = clauses.take(odps.LifecycleProperty)
+    lifecycle = clauses.take(nodes.LifecycleProperty)
     clauses.finish()
     return CreateTableLike(
         table=read_table_name(tree.this),
@@ -48,7 +48,7 @@ def _create_as(tree: exp.Create) -> CreateTableAs:
     if isinstance(tree.this, exp.Schema):
         refuse(tree, "CREATE TABLE AS takes its columns from the query; create the table, then INSERT")
     clauses = _Clauses(tree)
-    comment, lifecycle = clauses.take(exp.SchemaCommentProperty), clauses.take(odps.LifecycleProperty)
+    comment, lifecycle = clauses.take(exp.SchemaCommentProperty), clauses.take(nodes.LifecycleProperty)
     statement = CreateTableAs(
         table=read_table_name(tree.this),
         query=read_query(tree.expression),
@@ -70,7 +70,7 @@ def _create_table(tree: exp.Create) -> CreateTable:
     clauses = _Clauses(tree)
     partitioned = clauses.take(exp.PartitionedByProperty)
     comment = clauses.take(exp.SchemaCommentProperty)
-    lifecycle = clauses.take(odps.LifecycleProperty)
+    lifecycle = clauses.take(nodes.LifecycleProperty)
     clustered = clauses.take(exp.ClusteredByProperty, "expressions", "sorted_by", "buckets")
     statement = CreateTable(
         table=read_table_name(schema.this),

@@ -7,88 +7,16 @@ this one raises ParseError: nothing it returns is half understood.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NoReturn, TypeVar
 
 from sqlglot import exp
 from sqlglot.dialects.hive import Hive
-from sqlglot.expressions.core import Expression
 from sqlglot.tokenizer_core import TokenType
 
+from maxlake.protocol.sql import nodes
 from maxlake.protocol.sql.query_parser import QueryParser
 
 Item = TypeVar("Item")
-
-
-class LifecycleProperty(exp.Property):
-    """``LIFECYCLE n``: days a table or partition lives after its last change."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True}
-
-
-class AddColumns(Expression):
-    """``ADD COLUMNS [IF NOT EXISTS] (...)``: sqlglot's own tree loses IF NOT EXISTS."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "exists": False}
-
-
-class DropColumns(Expression):
-    """``DROP COLUMNS a, b``: sqlglot's own takes the second name for an action of its own."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"expressions": True}
-
-
-class ChangeColumn(Expression):
-    """``CHANGE COLUMN this ...``: a new name, a comment, NULL, or a whole new definition."""
-
-    arg_types: ClassVar[dict[str, bool]] = {
-        "this": True,
-        "to": False,
-        "comment": False,
-        "allow_null": False,
-        "definition": False,
-    }
-
-
-class ChangeOwner(Expression):
-    """``CHANGEOWNER TO this``."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True}
-
-
-class Touch(Expression):
-    """``TOUCH [PARTITION (...)]``."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"partition": False}
-
-
-class Truncate(Expression):
-    """``TRUNCATE TABLE this [PARTITION (...), ...]``."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": False}
-
-
-class DescribeTable(Expression):
-    """``DESC [EXTENDED] this [PARTITION (...)]``."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "partition": False, "extended": False}
-
-
-class Show(Expression):
-    """``SHOW TABLES|SCHEMAS|PARTITIONS|CREATE TABLE ...``; ``what`` is the first of these words."""
-
-    arg_types: ClassVar[dict[str, bool]] = {
-        "what": True,
-        "this": False,
-        "partition": False,
-        "db": False,
-        "pattern": False,
-    }
-
-
-class Setting(Expression):
-    """``SET this=expression``."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True}
 
 
 #: The types of literals: ``date'2020-01-01'``.
@@ -111,11 +39,18 @@ class OdpsParser(QueryParser):
         "ADD": lambda self: self._parse_alter_table_add(),
         "CHANGE": lambda self: self._parse_alter_table_change(),
         "CHANGEOWNER": lambda self: self._parse_change_owner(),
+        "CLUSTERED": lambda self: self._refuse_clustering(),
         "DROP": lambda self: self._parse_alter_table_drop(),
+        "NOT": lambda self: self._refuse_clustering(),
+        "PARTITION": lambda self: self._parse_rename_partition(),
+        "RANGE": lambda self: self._refuse_clustering(),
         "RENAME": lambda self: self._parse_rename(),
         "SET": lambda self: self._parse_alter_table_set(),
-        "TOUCH": lambda self: self.expression(Touch(partition=self._parse_partition())),
+        "TOUCH": lambda self: self.expression(nodes.Touch(partition=self._parse_partition())),
     }
+
+    # An action on a partition begins with it.
+    ALTER_TABLE_PARTITIONS = False
 
     STATEMENTS: ClassVar = {
         TokenType.CREATE: lambda self: self._parse_create(),
@@ -167,23 +102,23 @@ class OdpsParser(QueryParser):
         self._expect_end()
         return self.expression(exp.Drop(tables=[name], kind=kind, exists=exists))
 
-    def _parse_truncate(self) -> Truncate:
+    def _parse_truncate(self) -> nodes.Truncate:
         self._match(TokenType.TABLE)
         table = self._parse_table_parts(schema=True)
         partitions: list[exp.Expr] = []
         while partition := self._parse_partition():
             partitions.append(partition)
             self._match(TokenType.COMMA)
-        return self.expression(Truncate(this=table, expressions=partitions))
+        return self.expression(nodes.Truncate(this=table, expressions=partitions))
 
-    def _parse_describe_table(self) -> DescribeTable:
+    def _parse_describe_table(self) -> nodes.DescribeTable:
         extended = self._match_text_seq("EXTENDED")
         table = self._parse_table_parts(schema=True)
         return self.expression(
-            DescribeTable(this=table, partition=self._parse_partition(), extended=extended)
+            nodes.DescribeTable(this=table, partition=self._parse_partition(), extended=extended)
         )
 
-    def _parse_shown(self) -> Show:
+    def _parse_shown(self) -> nodes.Show:
         for words in (("TABLES",), ("SCHEMAS",), ("PARTITIONS",), ("CREATE", "TABLE")):
             if self._match_text_seq(*words):
                 break
@@ -199,10 +134,10 @@ class OdpsParser(QueryParser):
             if self._match(TokenType.LIKE):
                 pattern = self._parse_string() or self.fail("Expecting a pattern", self._curr or self._prev)
         return self.expression(
-            Show(what=words[0].lower(), this=table, partition=partition, db=schema, pattern=pattern)
+            nodes.Show(what=words[0].lower(), this=table, partition=partition, db=schema, pattern=pattern)
         )
 
-    def _parse_setting(self) -> Setting:
+    def _parse_setting(self) -> nodes.Setting:
         """Read ``SET name=value``, the value being what stands before the semicolon."""
         start = self._curr
         if not start:
@@ -213,7 +148,7 @@ class OdpsParser(QueryParser):
         if not equals:
             self.fail("Expecting name=value", start)
         name, value = (exp.Literal.string(text.strip()) for text in (name, value))
-        return self.expression(Setting(this=name, expression=value))
+        return self.expression(nodes.Setting(this=name, expression=value))
 
     def _parse_kind(self) -> str:
         if not self._match_set((TokenType.TABLE, TokenType.SCHEMA)):
@@ -282,11 +217,11 @@ class OdpsParser(QueryParser):
             self.raise_error("Expecting =")
         return self.expression(exp.Property(this=name, value=self._parse_string()))
 
-    def _parse_lifecycle(self) -> LifecycleProperty:
+    def _parse_lifecycle(self) -> nodes.LifecycleProperty:
         days = self._parse_number()
         if days is None:
             self.raise_error("Expecting a number of days")
-        return self.expression(LifecycleProperty(this=days))
+        return self.expression(nodes.LifecycleProperty(this=days))
 
     def _parse_types(
         self,
@@ -328,7 +263,7 @@ class OdpsParser(QueryParser):
     def _parse_alter_table_add(self) -> list[exp.Expr]:
         if self._match_texts(("COLUMN", "COLUMNS")):
             exists = self._parse_exists(not_=True)
-            return [self.expression(AddColumns(this=self._parse_added_columns(), exists=exists))]
+            return [self.expression(nodes.AddColumns(this=self._parse_added_columns(), exists=exists))]
         exists = self._parse_exists(not_=True)
         partitions: list[exp.Expr] = []
         while self._match(TokenType.PARTITION, advance=False):
@@ -360,34 +295,47 @@ class OdpsParser(QueryParser):
     def _parse_alter_table_drop(self) -> list[exp.Expr]:
         if self._match_texts(("COLUMN", "COLUMNS")):
             names = self._parse_wrapped_csv(self._parse_column_name, optional=True)
-            return [self.expression(DropColumns(expressions=names))]
+            return [self.expression(nodes.DropColumns(expressions=names))]
         exists = self._parse_exists()
         if not self._match(TokenType.PARTITION, advance=False):
             self.fail("Expecting COLUMNS or PARTITION", self._curr or self._prev)
         return [self._parse_drop_partition(exists=exists)]
 
-    def _parse_alter_table_change(self) -> ChangeColumn:
+    def _parse_alter_table_change(self) -> nodes.ChangeColumn:
         self._match(TokenType.COLUMN)
         name = self._parse_column_name()
         if self._match_text_seq("RENAME", "TO"):
-            return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
+            return self.expression(nodes.ChangeColumn(this=name, to=self._parse_column_name()))
         if self._next and self._next.token_type is TokenType.STRING and self._match(TokenType.COMMENT):
-            return self.expression(ChangeColumn(this=name, comment=self._parse_string()))
+            return self.expression(nodes.ChangeColumn(this=name, comment=self._parse_string()))
         if self._match(TokenType.NULL):
-            return self.expression(ChangeColumn(this=name, allow_null=True))
-        return self.expression(ChangeColumn(this=name, definition=self._parse_definition()))
+            return self.expression(nodes.ChangeColumn(this=name, allow_null=True))
+        return self.expression(nodes.ChangeColumn(this=name, definition=self._parse_definition()))
 
-    def _parse_change_owner(self) -> ChangeOwner:
+    def _parse_change_owner(self) -> nodes.ChangeOwner:
         self._expect("TO")
-        return self.expression(ChangeOwner(this=self._parse_string()))
+        return self.expression(nodes.ChangeOwner(this=self._parse_string()))
 
-    def _parse_rename(self) -> exp.AlterRename | ChangeColumn:
+    def _parse_rename(self) -> exp.AlterRename | nodes.ChangeColumn:
         if self._match(TokenType.COLUMN):
             name = self._parse_column_name()
             self._expect("TO")
-            return self.expression(ChangeColumn(this=name, to=self._parse_column_name()))
+            return self.expression(nodes.ChangeColumn(this=name, to=self._parse_column_name()))
         self._expect("TO")
         return self.expression(exp.AlterRename(this=self._parse_table_parts(schema=True)))
+
+    def _parse_rename_partition(self) -> nodes.RenamePartition:
+        self._retreat(self._index - 1)
+        old = self._parse_partition()
+        self._expect("RENAME", "TO")
+        return self.expression(nodes.RenamePartition(this=old, to=self._parse_partition()))
+
+    def _refuse_clustering(self) -> NoReturn:
+        self.fail(
+            "The clustering of a table stays: its files lie in buckets. Create another table CLUSTERED BY "
+            "what is wanted, and INSERT the rows",
+            self._prev,
+        )
 
 
 class Odps(Hive):

@@ -1,11 +1,13 @@
-"""INSERT INTO and INSERT OVERWRITE: where the rows of a query go."""
+"""INSERT INTO and INSERT OVERWRITE: where the rows of a query go; and rows that change their partition."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from sqlglot import exp
 
 from maxlake.protocol.partitions import PartitionSpec
-from maxlake.protocol.sql.model import Insert
+from maxlake.protocol.sql.model import Insert, Query, TableName
 from maxlake.protocol.sql.parts import read_table_name, refuse_repeated
 from maxlake.protocol.sql.query import read_query
 from maxlake.protocol.sql.query_parser import InsertInto
@@ -32,6 +34,15 @@ def read_insert(tree: InsertInto) -> Insert:
         dynamic=dynamic,
         columns=columns,
     )
+
+
+def rows_to_insert(table: TableName, columns: Sequence[str]) -> Query:
+    """Return the query of these columns of all rows of a table."""
+    parts = [part for part in (table.name, table.schema, table.project) if part is not None]
+    quoted = (exp.to_identifier(part, quoted=True) for part in parts)
+    names = dict(zip(("this", "db", "catalog"), quoted, strict=False))
+    select = exp.select(*(exp.column(name, quoted=True) for name in columns))
+    return read_query(select.from_(exp.Table(**names)))
 
 
 def _partition(node: object) -> tuple[PartitionSpec, tuple[str, ...]]:

@@ -246,6 +246,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class RenamePartition:
+    """``ALTER TABLE ... PARTITION ... RENAME TO PARTITION``: its rows get other values of the keys."""
+
+    table: TableName
+    old: PartitionSpec
+    new: PartitionSpec
+
+
+@dataclass(frozen=True, slots=True)
 class TruncateTable:
     """``TRUNCATE TABLE``, of the whole table or of some of its partitions."""
 
@@ -303,7 +312,7 @@ AlterTable = (
     | Touch
 )
 #: Statements that read or write rows, which may take long.
-RowStatement = Query | Insert | CreateTableAs | Change
+RowStatement = Query | Insert | CreateTableAs | Change | RenamePartition
 #: Statements that ask about tables; their answer is a text.
 Question = DescribeTable | ShowTables | ShowSchemas | ShowPartitions | ShowCreateTable
 #: Statements that change definitions, or drop rows, at once.

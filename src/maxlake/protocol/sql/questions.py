@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maxlake.protocol.sql import dialect as odps
+from maxlake.protocol.sql import nodes
 from maxlake.protocol.sql.model import (
     DescribeTable,
     Question,
@@ -15,14 +15,14 @@ from maxlake.protocol.sql.parts import read_partition_spec, read_table_name
 from maxlake.protocol.sql.tree import read, read_name, read_text
 
 
-def read_question(tree: odps.DescribeTable | odps.Show) -> Question:
+def read_question(tree: nodes.DescribeTable | nodes.Show) -> Question:
     """Return the statement a DESC or SHOW is."""
     partition = tree.args.get("partition")
     spec = None if partition is None else read_partition_spec(partition)
-    if isinstance(tree, odps.DescribeTable):
-        read(tree, odps.DescribeTable, "this", "partition", "extended")
+    if isinstance(tree, nodes.DescribeTable):
+        read(tree, nodes.DescribeTable, "this", "partition", "extended")
         return DescribeTable(read_table_name(tree.this), spec, bool(tree.args.get("extended")))
-    read(tree, odps.Show, "what", "this", "partition", "db", "pattern")
+    read(tree, nodes.Show, "what", "this", "partition", "db", "pattern")
     match tree.args["what"]:
         case "tables":
             schema, pattern = tree.args.get("db"), tree.args.get("pattern")

@@ -11,6 +11,7 @@ from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
 from maxlake.protocol.limits import MAX_SQL_TOKENS, MAX_XML_BODY
 from maxlake.protocol.sql import dialect as odps
+from maxlake.protocol.sql import nodes
 from maxlake.protocol.sql.alter import read_alter_table
 from maxlake.protocol.sql.changes import read_change
 from maxlake.protocol.sql.create import read_create_table
@@ -72,9 +73,9 @@ def parse_script(text: str) -> Script:
 
 def _script(trees: list[exp.Expr]) -> Script:
     settings = {
-        read_text(tree.this): read_text(tree.expression) for tree in trees if isinstance(tree, odps.Setting)
+        read_text(tree.this): read_text(tree.expression) for tree in trees if isinstance(tree, nodes.Setting)
     }
-    others = [tree for tree in trees if not isinstance(tree, odps.Setting)]
+    others = [tree for tree in trees if not isinstance(tree, nodes.Setting)]
     if len(others) != 1:
         raise parse_error(f"Expecting one statement, not {len(others)}")
     return Script(_statement(others[0]), settings)
@@ -95,16 +96,16 @@ def _statement(tree: exp.Expr) -> Statement:  # noqa: PLR0911 - one a statement
             return read_insert(tree)
         case exp.Update() | exp.Delete() | exp.Merge() as tree:
             return read_change(tree)
-        case odps.Truncate() as tree:
+        case nodes.Truncate() as tree:
             return _truncate(tree)
-        case odps.DescribeTable() | odps.Show() as tree:
+        case nodes.DescribeTable() | nodes.Show() as tree:
             return read_question(tree)
         case tree:
             return read_query(tree)
 
 
-def _truncate(tree: odps.Truncate) -> TruncateTable:
-    specs = tuple(map(read_partition_spec, children(read(tree, odps.Truncate, "this", "expressions"))))
+def _truncate(tree: nodes.Truncate) -> TruncateTable:
+    specs = tuple(map(read_partition_spec, children(read(tree, nodes.Truncate, "this", "expressions"))))
     return TruncateTable(read_table_name(tree.this), specs)
 
 

@@ -32,6 +32,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/projects/{project}/schemas/{schema}"): schemas.show,
     ("DELETE", "/projects/{project}/schemas/{schema}"): schemas.delete,
     ("GET", "/projects/{project}/instances"): instances.list_all,
+    ("GET", "/projects/{project}/cachedinstances"): instances.list_queueing,
     ("POST", "/projects/{project}/instances"): instances.create,
     ("GET", "/projects/{project}/instances/{instance}"): instances.show,
     ("PUT", "/projects/{project}/instances/{instance}"): instances.stop,

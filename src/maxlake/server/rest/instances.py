@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from maxlake.protocol.enums import InstanceStatus
+from maxlake.protocol.enums import InstanceStatus, TaskKind
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_LISTED
 from maxlake.server.exchange import Reply
@@ -29,11 +29,12 @@ _DEFAULT_PRIORITY = 9
 
 
 def create(call: RestCall) -> Reply:
-    """``POST instances``: run the job's one SQL task; 201 with its Location (rest.md §6.1)."""
+    """``POST instances``: run the job's one task; 201 with its Location (rest.md §6.1)."""
     job = xml.parse(call.body).find("Job")
-    task = None if job is None else job.find("Tasks/SQL")
+    found = [] if job is None else [(kind, job.find(f"Tasks/{kind}")) for kind in TaskKind]
+    kind, task = next(((kind, task) for kind, task in found if task is not None), (TaskKind.SQL, None))
     if job is None or task is None:
-        raise invalid_argument("the job holds no SQL task: only <Tasks><SQL> is served")
+        raise invalid_argument("the job holds no SQL task: only <Tasks><SQL> and <Tasks><SQLCost> are served")
     from maxlake.service import instances  # noqa: PLC0415 - see above
 
     config = {
@@ -41,12 +42,13 @@ def create(call: RestCall) -> Reply:
     }
     instance = instances.submit(
         call.project,
-        task_name=task.findtext("Name", "").strip() or "AnonymousSQLTask",
+        task_name=task.findtext("Name", "").strip() or f"Anonymous{kind}Task",
         query=task.findtext("Query", ""),
         settings=_settings(config.get("settings")),
         uuid=config.get("uuid", ""),
         priority=_priority(job.findtext("Priority")),
         principal=call.principal,
+        kind=kind,
     )
     location = f"http://{call.host}{quote(call.path.rstrip('/'))}/{instance.instance_id}"
     return Reply(b"", "application/xml", 201, (("location", location),))
@@ -121,7 +123,9 @@ def _headers(instance: Instance) -> tuple[tuple[str, str], ...]:
 
 def _tasks(instance: Instance, *children: Element) -> Element:
     return element(
-        "Tasks", None, element("Task", None, element("Name", instance.task_name), *children, Type="SQL")
+        "Tasks",
+        None,
+        element("Task", None, element("Name", instance.task_name), *children, Type=instance.kind),
     )
 
 
@@ -134,7 +138,7 @@ def _source(_: RestCall, instance: Instance) -> Reply:
         element("Value", json.dumps(dict(instance.settings))),
     )
     task = element(
-        "SQL",
+        instance.kind,
         None,
         element("Name", instance.task_name),
         element("Config", None, settings),
@@ -168,6 +172,26 @@ def _progress(_: RestCall, instance: Instance) -> Reply:
     return xml_reply(element("Progress", None, element("Stage", None, *stage, ID="M1_job_0")))
 
 
+def _queueing(call: RestCall, instance: Instance) -> Reply:
+    return Reply(json.dumps(_queueing_info(call, instance)).encode(), "application/json")
+
+
+def _queueing_info(call: RestCall, instance: Instance) -> dict[str, object]:
+    """Return what PyODPS's ``InstanceQueueingInfo`` reads."""
+    return {
+        "instanceId": instance.instance_id,
+        "instancePriority": instance.priority,
+        "instanceProcess": 100.0 * instance.status.ended,
+        "jobName": "job",
+        "projectName": call.project.name,
+        "startTime": instance.started_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "status": "Terminated" if instance.status.ended else "Running",
+        "taskName": instance.task_name,
+        "taskType": instance.kind,
+        "userAccount": instance.owner,
+    }
+
+
 def _nothing(_: RestCall, __: Instance) -> Reply:
     """Answer what is only asked for by curiosity: costs, plans, logs."""
     return Reply(b"{}", "application/json")
@@ -181,7 +205,7 @@ _ASKED: dict[str, Callable[[RestCall, Instance], Reply]] = {
     "instancesummary": _nothing,
     "instancedetail": _nothing,
     "detail": _nothing,
-    "cached": _nothing,
+    "cached": _queueing,
     "instancequota": _nothing,
     "info": _nothing,
     "log": _nothing,
@@ -190,6 +214,18 @@ _ASKED: dict[str, Callable[[RestCall, Instance], Reply]] = {
 
 def list_all(call: RestCall) -> Reply:
     """``GET instances``: a page of the caller's, the newest first, with the marker of the next one."""
+    page, head = _page(call)
+    return xml_reply(element("Instances", None, *head, *map(_entry, page)))
+
+
+def list_queueing(call: RestCall) -> Reply:
+    """``GET cachedinstances``: the same page as PyODPS's queueing infos, JSON in XML."""
+    page, head = _page(call)
+    infos = json.dumps([_queueing_info(call, instance) for instance in page])
+    return xml_reply(element("Instances", None, *head, element("Content", infos)))
+
+
+def _page(call: RestCall) -> tuple[list[Instance], tuple[Element, ...]]:
     from maxlake.service import instances  # noqa: PLC0415 - see above
 
     limit = max(1, min(call.parameters.unsigned("maxitems") or MAX_LISTED, MAX_LISTED))
@@ -204,8 +240,7 @@ def list_all(call: RestCall) -> Reply:
         limit=limit + 1,
     )
     page, marker = found[:limit], found[limit - 1].instance_id if len(found) > limit else ""
-    head = element("Marker", marker), element("MaxItems", str(limit))
-    return xml_reply(element("Instances", None, *head, *map(_entry, page)))
+    return page, (element("Marker", marker), element("MaxItems", str(limit)))
 
 
 def _entry(instance: Instance) -> Element:
