@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 
 # What each part of maxlake may import of the others; itself always.
-EVERYTHING_BELOW = {"protocol", "lake", "service", "server", "client", "integrations", "testing"}
+EVERYTHING_BELOW = {"protocol", "lake", "service", "server", "client", "aio", "integrations", "testing"}
 MAY_IMPORT = {
     "__init__": {"client"},  # when one of its names is first asked for
     "failpoints": set[str](),
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "server": {"service", "protocol", "failpoints"},
     "client": {"protocol"},
     "integrations": {"client", "protocol"},
+    "aio": {"client", "protocol"},
     "testing": {"server", "service", "lake", "client", "protocol", "failpoints"},
     "cli": EVERYTHING_BELOW,
     "__main__": {"cli"},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +63,7 @@ def write(
     max_memory: int = CLIENT_MAX_MEMORY,
     progress: ProgressChoice = False,
     compression: Compression | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Written:
     """Write ``data`` to ``table``, a name or PyODPS' object, and commit it: all rows are visible, or none.
 
@@ -72,7 +74,8 @@ def write(
 
     Rows go through up to ``threads`` streams at once, upserts through one, since of several rows of a key the
     last counts; they may have the column ``__operation``. About ``max_memory`` bytes wait for the service.
-    ``progress`` shows a bar on a terminal if true, or is called with a ``Moved`` for every batch.
+    ``progress`` shows a bar on a terminal if true, or is called with a ``Moved`` for every batch. Once
+    ``cancelled()``, asked before every batch and before the commit, the write ends by ``CancelledError``.
 
     Raises ``ValueError``, ``TypeError`` or ``BadRequestError`` for what does not fit the table, and the
     errors of the client. Whatever is raised, Ctrl-C too, the session is aborted and nothing is visible.
@@ -92,7 +95,12 @@ def write(
     session_id = client.create_write_session(spec, flags).session_id
     with _aborting(client, session_id), progress_of(progress, "writing", source.row_count) as watched:
 
+        def go_on() -> None:
+            if cancelled():
+                raise CancelledError
+
         def prepare(batch: pa.RecordBatch, row: int) -> pa.RecordBatch:
+            go_on()
             fitted = fitting.fit(batch, row)
             watched.advance(batch.num_rows, batch.nbytes)
             return fitted
@@ -101,6 +109,7 @@ def write(
         ParallelWrite(
             client, session_id, prepare, streams=streams, max_memory=max_memory, compression=compression
         ).write(source.small_batches())
+        go_on()
         client.commit_write_session(session_id)
     moved = watched.moved
     return Written(moved.rows, moved.bytes, time.monotonic() - begun, session_id)
