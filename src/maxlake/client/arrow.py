@@ -31,10 +31,12 @@ class ArrowReader:
         """Return the next batch; ``None`` when all were read.
 
         Raises ``TruncatedStreamError`` if rows are missing, ``MalformedAnswerError`` if what came is
-        not Arrow.
+        not Arrow, ``ValueError`` if the stream was closed.
         """
         if self._ended:
             return None
+        if self._stream.closed:
+            raise ValueError("read of a closed reader")
         try:
             if self._batches is None:
                 self._batches = pa.ipc.open_stream(self._stream)
