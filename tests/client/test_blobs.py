@@ -301,6 +301,14 @@ def test_wrong_answers(body: bytes, count: int, error: type[Exception]) -> None:
         read(body, count)
 
 
+def test_an_announced_size_alone_takes_no_memory() -> None:
+    header = framed((b"", None))[:-10]
+    for claimed in (2**40, 2**63 - 1):
+        body = header[: header.index(b"}") + 1] + claimed.to_bytes(8, "little") + b"x" * 5000
+        with pytest.raises(MalformedAnswerError):
+            read(checked(body))
+
+
 def test_a_body_that_is_cut_is_an_error_at_any_length() -> None:
     body = checked(b"x" * 10_000)
     for cut in (0, 1, 4099, 4100, 8200, len(body) - 1):

@@ -205,11 +205,25 @@ def test_what_is_too_large_to_keep_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     with ReplayServer(Reply(), HANG_UP, STORED) as replay:
         stream = replay.client(retry_seconds=5).upload_stream("s", 0)
         stream.write(batch(0, 200))
-        with pytest.raises(UploadNotKeptError, match="at most 1000 are kept") as failed:
+        with pytest.raises(UploadNotKeptError, match="more than the 1000 bytes") as failed:
             stream.finish()
         assert not failed.value.retryable
         assert isinstance(failed.value.__cause__, errors.ODPSError)
         assert len(replay.requests) == 2
+
+
+def test_a_disk_that_takes_no_copy_harms_only_what_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_spool, "CLIENT_SPOOL_MEMORY", 1000)
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/directory")
+    for trouble in ([], [HANG_UP]):
+        with ReplayServer(Reply(), *trouble, STORED, Reply()) as replay:
+            stream = replay.client(retry_seconds=5).upload_stream("s", 0)
+            stream.write(batch(0, 200))
+            if trouble:
+                with pytest.raises(UploadNotKeptError, match="/no/such/directory"):
+                    stream.finish()
+            else:
+                stream.finish()
 
 
 def test_what_is_refused_is_told_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ they do it outside (wire.md §11.4). The first block tells.
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Bytes asked for at a time: whole blocks, about 1 MB.
 _PIECE = 256 * CHECKED_BLOCK
+#: Bytes set aside for a blob of which only its announced size is known: that may be wrong.
+_MOST_ROOM = 64 * 1024 * 1024
 _ARROW_CODEC = {Codec.ZSTD.value: "zstd", Codec.LZ4_FRAME.value: "lz4"}
 
 
@@ -66,18 +69,23 @@ class Lookahead:
     def read(self, size: int = -1) -> bytes:
         """Return the next ``size`` bytes, all that is left if negative."""
         if size < 0:
-            pieces = [self._take(_PIECE)]
-            while pieces[-1]:
-                pieces.append(self._take(_PIECE))
-            return b"".join(pieces)
+            joined = io.BytesIO()
+            while joined.write(self._take(_PIECE)):
+                pass
+            return joined.getvalue()
         taken = self._take(size)
         if len(taken) == size:
             return taken
-        pieces, missing = [taken], size - len(taken)
-        while missing and (piece := self._take(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+        # Room is taken once: a list of pieces beside what is made of them would take twice as much.
+        joined, missing = io.BytesIO(), size
+        joined.seek(min(size, _MOST_ROOM) - 1)
+        joined.write(b"\0")
+        joined.seek(0)
+        while taken:
+            missing -= joined.write(taken)
+            taken = self._take(missing) if missing else b""
+        joined.truncate()
+        return joined.getvalue()
 
     def _take(self, size: int) -> bytes:
         if not self._ahead:

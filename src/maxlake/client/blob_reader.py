@@ -73,6 +73,11 @@ class BlobDataIterator:
         self._found += 1
         return True, frame[0].content_type or None
 
+    @property
+    def left(self) -> int:
+        """Bytes of the present blob not yet read; 0 where nobody says, because it has no frame."""
+        return self._frames.left if self._framed else 0
+
     def read_data(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes of the present blob, all that is left if negative."""
         if not self._framed:

@@ -101,7 +101,7 @@ class CommitOutcomeUnknownError(ClientError, ConflictError):  # pyright: ignore[
 
 
 class UploadNotKeptError(BrokenConnectionError):
-    """An upload broke that is too large to be sent again: write its rows anew, in several uploads."""
+    """An upload broke that cannot be sent again, as it was too large to be kept: write its rows anew."""
 
     retryable = False
 

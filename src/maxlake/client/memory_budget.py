@@ -114,7 +114,7 @@ class _Ledger:
         """Take ``size`` bytes if there is room, or if the account is empty and that is reason enough."""
         with self._lock:
             self._settle()
-            if self._held + size > self.limit and not (alone and not account.held):
+            if size and self._held + size > self.limit and not (alone and not account.held):
                 return False
             self._held += size
             account.held += size

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from maxlake.client.blob_reader import BlobDataIterator
 from maxlake.protocol.limits import CLIENT_BLOBS_PER_REQUEST
 
 if TYPE_CHECKING:
     from maxlake.client.memory_budget import MemoryBudget, MemoryReservation
 
 Blob = tuple[bytes, str | None]
-Read = Callable[[Sequence[str | bytes]], Iterable[Blob]]
+Read = Callable[[Sequence[str | bytes]], BlobDataIterator]
 
 
 def read_in_order(
@@ -71,11 +72,21 @@ def _receive(
     stopped: Event,
 ) -> None:
     try:
-        for blob in read(references):
-            memory.grow(len(blob[0]))
+        blobs = read(references)
+        opened, mime_type = blobs.open_next()
+        while opened:
+            announced = blobs.left
+            memory.grow(announced)
             if stopped.is_set():
                 return
-            results.put(blob)
+            data = blobs.read_data()
+            blobs.skip_remaining_data_and_footer(0)
+            if not announced:
+                # Alone in its request, so nothing else is held: this never waits.
+                memory.grow(len(data))
+            results.put((data, mime_type))
+            del data
+            opened, mime_type = blobs.open_next()
     except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
         results.put(error)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from maxlake.client.errors import UploadNotKeptError
@@ -25,7 +26,8 @@ class UploadSpool:
     """The body of one upload: CLIENT_SPOOL_MEMORY bytes in memory as long as ``memory`` has room, else in a
     temporary file.
 
-    One of more than CLIENT_SPOOL_BYTES is not kept: it is sent once. ``budget`` is for sending it again.
+    One of more than CLIENT_SPOOL_BYTES is not kept, nor one that the disk does not take: it is sent once.
+    ``budget`` is for sending it again.
     """
 
     def __init__(self, budget: RetryBudget, memory: MemoryReservation) -> None:
@@ -36,6 +38,7 @@ class UploadSpool:
         #: Bytes of the body so far, kept or not.
         self.size = 0
         self._size_at_failure = 0
+        self._why_not_kept = ""
 
     def keep(self, data: memoryview) -> None:
         """Add the next bytes."""
@@ -43,13 +46,21 @@ class UploadSpool:
         if self._file is None:
             return
         if self.size > CLIENT_SPOOL_BYTES:
+            self._why_not_kept = f"it has more than the {CLIENT_SPOOL_BYTES} bytes that are kept"
             self.close()
             return
-        if self._in_memory and (self.size > CLIENT_SPOOL_MEMORY or not self._memory.try_grow(data.nbytes)):
-            self._file.rollover()
-            self._in_memory = False
-            self._memory.free()
-        self._file.write(data)
+        try:
+            if self._in_memory and (
+                self.size > CLIENT_SPOOL_MEMORY or not self._memory.try_grow(data.nbytes)
+            ):
+                self._file.rollover()
+                self._in_memory = False
+                self._memory.free()
+            self._file.write(data)
+        except OSError as error:
+            # The upload itself needs no disk, and may well succeed without.
+            self._why_not_kept = f"no copy could be kept ({error})"
+            self.close()
 
     def wait(self, error: ClientError) -> None:
         """Wait before everything is sent again.
@@ -64,8 +75,8 @@ class UploadSpool:
         self._budget.wait(error)
         if self._file is None:
             raise UploadNotKeptError(
-                f"{error}. The upload cannot be sent again: of its {self.size} bytes at most "
-                f"{CLIENT_SPOOL_BYTES} are kept. Write its rows anew, in several uploads.",
+                f"{error}. The upload cannot be sent again: {self._why_not_kept}. "
+                "Write its rows anew, in several uploads.",
                 code="UploadNotKept",
                 request_id=error.request_id,
                 status_code=error.status_code,
@@ -81,6 +92,7 @@ class UploadSpool:
     def close(self) -> None:
         """Forget the bytes."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written before
+                self._file.close()
             self._file = None
             self._memory.free()
