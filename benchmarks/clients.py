@@ -5,10 +5,9 @@ The byte server sends a recorded answer and drops uploads; beside it the same wi
 
 import itertools
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -17,8 +16,7 @@ from rich.table import Table
 
 from benchmarks.lineitem import lineitem
 from benchmarks.peers import Peer, RowsSetup, create_table, storage_client
-from benchmarks.report import report
-from benchmarks.transfer import OURS, PYODPS, Case, Timing, arguments, cases_of, run
+from benchmarks.transfer import OURS, PYODPS, Case, Timing, compare
 from maxlake.testing import LocalServer, byte_server, local_server
 from tests.clients.environments import client_python
 
@@ -99,7 +97,7 @@ def summary(timings: list[Timing], byte_count: int) -> list[Line]:
     return lines
 
 
-def table_of(lines: list[Line]) -> Table:
+def table_of(lines: Sequence[Line]) -> Table:
     """Return the lines as a table."""
     table = Table(title="MB/s; our speed in times theirs; CPU seconds of one transfer")
     for name in ("server", "", "codec"):
@@ -122,16 +120,5 @@ def table_of(lines: list[Line]) -> Table:
     return table
 
 
-def main() -> None:
-    chosen = arguments("benchmarks.clients", __doc__)
-    rows, started = RowsSetup(chosen.rows, chosen.seed, chosen.batch_rows), time.monotonic()
-    with all_peers(rows) as peers:
-        byte_count = peers[named(OURS, BYTES)].byte_count
-        timings = run(peers, cases_of(chosen), chosen.rounds)
-    lines = summary(timings, byte_count)
-    run_of = {"bytes": byte_count, "rounds": chosen.rounds, **asdict(rows)}
-    report(table_of(lines), lines, timings, chosen.json, started, **run_of)
-
-
 if __name__ == "__main__":
-    main()
+    compare("benchmarks.clients", __doc__, all_peers, summary, table_of)

@@ -5,11 +5,12 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.progress import track
 from rich.table import Table
@@ -19,6 +20,11 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.report import report
 from maxlake.testing import local_server
 from tests.clients.environments import client_python
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+L = TypeVar("L", bound="DataclassInstance")
 
 CODECS = ("plain", "zstd", "lz4")
 ACTIONS = ("write", "read")
@@ -119,7 +125,7 @@ def summary(timings: list[Timing], byte_count: int) -> list[Line]:
     return lines
 
 
-def table_of(lines: list[Line]) -> Table:
+def table_of(lines: Sequence[Line]) -> Table:
     """Return the lines as a table, one row a case."""
     table = Table(title="MB/s; our speed in times theirs; CPU seconds of a transfer of ours")
     for name in ("", "codec"):
@@ -155,21 +161,24 @@ def arguments(program: str, description: str | None) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def cases_of(chosen: argparse.Namespace) -> list[Case]:
-    """Return what is measured: every action with every codec and number of streams."""
-    return [Case(*case) for case in itertools.product(ACTIONS, chosen.codecs, chosen.streams)]
-
-
-def main() -> None:
-    chosen = arguments("benchmarks.transfer", __doc__)
+def compare(
+    program: str,
+    description: str | None,
+    peers_of: Callable[[RowsSetup], AbstractContextManager[dict[str, Peer]]],
+    summary_of: Callable[[list[Timing], int], Sequence[L]],
+    table_of: Callable[[Sequence[L]], Table],
+) -> None:
+    """Let peers do every action with every codec and number of streams of the command line, and report."""
+    chosen = arguments(program, description)
+    cases = [Case(*case) for case in itertools.product(ACTIONS, chosen.codecs, chosen.streams)]
     rows, started = RowsSetup(chosen.rows, chosen.seed, chosen.batch_rows), time.monotonic()
-    with all_peers(rows) as peers:
-        byte_count = peers[OURS].byte_count
-        timings = run(peers, cases_of(chosen), chosen.rounds)
-    lines = summary(timings, byte_count)
+    with peers_of(rows) as peers:
+        byte_count = next(iter(peers.values())).byte_count
+        timings = run(peers, cases, chosen.rounds)
+    lines = summary_of(timings, byte_count)
     run_of = {"bytes": byte_count, "rounds": chosen.rounds, **asdict(rows)}
     report(table_of(lines), lines, timings, chosen.json, started, **run_of)
 
 
 if __name__ == "__main__":
-    main()
+    compare("benchmarks.transfer", __doc__, all_peers, summary, table_of)

@@ -103,6 +103,7 @@ def test_an_upload_is_counted(server: ByteServer, client: StorageApiArrowClient)
         (lambda c: c.read_rows_stream("Size-1", data_columns=["id"]).read(), errors.InvalidArgument),
         (lambda c: c.read_rows_stream("Size-1", 1).read(), errors.InvalidArgument),
         (lambda c: c.read_rows_stream("unknown").read(), errors.NoSuchObject),
+        (lambda c: c.read_rows_stream("Size-1", "first").read(), errors.InvalidArgument),
         (lambda c: c.get_write_stream("s", "0", 0, exactly_once_mode=True), errors.InvalidArgument),
         (lambda c: c.preview_table().read(), errors.InvalidArgument),
     ],

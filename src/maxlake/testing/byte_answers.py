@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -23,6 +23,7 @@ from maxlake.protocol.errors import ErrorCode, MaxlakeError, NotFoundError, inva
 from maxlake.protocol.headers import REQUEST_ID_HEADER
 from maxlake.protocol.messages.read import (
     CreateReadSessionRequest,
+    ReadAddress,
     ReadRowsRequest,
     ReadSessionResponse,
     SessionStats,
@@ -62,9 +63,6 @@ _ONE_ANSWER = (REQUEST_ID_HEADER, "byte-server")
 _SETUP = msgspec.json.Decoder(Setup)
 _CREATE_READ_SESSION = msgspec.json.Decoder(CreateReadSessionRequest)
 _READ_ROWS = msgspec.json.Decoder(ReadRowsRequest)
-
-
-T = TypeVar("T")
 
 
 class RowsAnswer:
@@ -128,9 +126,10 @@ class ByteAnswers:
         """Answer one request."""
         try:
             return self._storage(request) if request.action else self._rest(request)
+        except msgspec.MsgspecError as error:
+            return _refused(invalid_argument(f"{request.action or request.path} is not understood: {error}"))
         except MaxlakeError as error:
-            members = {"Code": error.code.value, "Message": str(error), "RequestId": "", "HostId": ""}
-            return json_answer(members, error.status_code, (_ONE_ANSWER,))
+            return _refused(error)
 
     def _storage(self, request: Request) -> Sendable:
         if request.action == Action.TABLE_READ:
@@ -142,7 +141,7 @@ class ByteAnswers:
         return json_answer(answer(request), headers=(_ONE_ANSWER,))
 
     def _create_read_session(self, request: Request) -> Message:
-        asked = _decoded(request, _CREATE_READ_SESSION)
+        asked = _CREATE_READ_SESSION.decode(request.body)
         if asked.filter_predicate or asked.required_data_columns or asked.required_partitions:
             raise invalid_argument("the byte server sends all rows and columns: ask for no part of them")
         options = asked.split_options
@@ -171,16 +170,18 @@ class ByteAnswers:
 
     def _read(self, request: Request) -> FilePiece:
         """Find the rows that are addressed: a split or all of them, from an offset, so many (wire.md §5)."""
-        parameters, how = request.parameters, _decoded(request, _READ_ROWS)
+        address = msgspec.convert(request.parameters, ReadAddress, strict=False)
+        how = _READ_ROWS.decode(request.body)
         _, splits = _read_session_id(request)
         if how.data_columns:
             raise invalid_argument("the byte server sends all columns: leave data_columns out")
-        index = parameters.get("Index")
-        if index is not None and int(index) >= splits:
-            raise invalid_argument(f"there is no split {index}, only {splits}")
-        first, last = (0, self._rows.row_count) if index is None else self._rows.split(int(index), splits)
-        start = first + int(parameters.get("Offset", 0))
-        end = min(last, start + int(parameters["Count"])) if "Count" in parameters else last
+        if address.index is not None and address.index >= splits:
+            raise invalid_argument(f"there is no split {address.index}, only {splits}")
+        first, last = 0, self._rows.row_count
+        if address.index is not None:
+            first, last = self._rows.split(address.index, splits)
+        start = first + (address.offset or 0)
+        end = last if address.count is None else min(last, start + address.count)
         return self._rows.piece(start + how.skip_row_num, end)
 
     @cached_property
@@ -203,7 +204,7 @@ class ByteAnswers:
 
     def _write(self, request: Request) -> Message:
         byte_count = sum(len(piece) for piece in request.receive())
-        row_count = int(request.parameters.get("Count", 0))
+        row_count = msgspec.convert(request.parameters.get("Count", "0"), int, strict=False)
         with self._lock:
             self._received.uploads += 1
             self._received.byte_count += byte_count
@@ -249,11 +250,9 @@ class ByteAnswers:
         )
 
 
-def _decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    try:
-        return decoder.decode(request.body)
-    except msgspec.MsgspecError as error:
-        raise invalid_argument(f"the body of {request.action} is not understood: {error}") from error
+def _refused(error: MaxlakeError) -> Answer:
+    members = {"Code": error.code.value, "Message": str(error), "RequestId": "", "HostId": ""}
+    return json_answer(members, error.status_code, (_ONE_ANSWER,))
 
 
 def _read_session_id(request: Request) -> tuple[SplitMode, int]:

@@ -6,7 +6,7 @@ import re
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from maxlake.protocol.headers import WRITE_ACCESS_TOKEN_HEADER
+from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
 from maxlake.testing.recording import HOST, REMOVED
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from maxlake.testing.listener import Headers
 
-#: Headers that are secrets or names of accounts, in lower case.
+#: Headers that are secrets or names of accounts or servers, in lower case.
 _SECRET_HEADERS = {
     "authorization",
     "authorization-sts-token",
@@ -24,6 +24,7 @@ _SECRET_HEADERS = {
     "set-cookie",
     "x-odps-bearer-token",
     "x-odps-owner",
+    ROUTE_TOKEN_HEADER,  # names a server
     WRITE_ACCESS_TOKEN_HEADER,
 }
 #: Those whose values are looked for everywhere else, too.

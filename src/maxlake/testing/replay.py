@@ -108,7 +108,8 @@ class Replay:
         """Return an answer that leads to this service where the recorded one led to its own."""
         here = self._listener.address
         headers = tuple((name, value.replace(HOST, here)) for name, value in answer.headers)
-        return Answer(answer.status, headers, answer.content.replace(HOST.encode(), here.encode()))
+        body = answer.content if answer.body is None else answer.body.replace(HOST, here).encode()
+        return Answer(answer.status, headers, body)
 
     def _refuse(self, what: str) -> Answer:
         self._unanswered.append(what)
