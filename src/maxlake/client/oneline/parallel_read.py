@@ -1,0 +1,69 @@
+"""Splits of one session read by several threads, ahead of whoever wants their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import count
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from maxlake.client.oneline.handover import Handover, HandoverStoppedError
+from maxlake.protocol.limits import CLIENT_STOP_SECONDS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Reads a split: batches as they come, closing it closes the connection.
+SplitReader = Callable[[int], Generator["pa.RecordBatch"]]
+
+
+def read_splits(
+    splits: list[int], read: SplitReader, *, threads: int, max_memory: int, ordered: bool
+) -> Generator[tuple[int, pa.RecordBatch | None]]:
+    """Yield the batches of ``splits``, each after its split, and ``None`` at the end of each split.
+
+    ``ordered`` keeps the order of the splits. About ``max_memory`` bytes of batches are read ahead. Whoever
+    stops early closes the generator. Raises what ``read`` raises.
+    """
+    if not splits:
+        return
+    handover: Handover[pa.RecordBatch | None] = Handover(max_memory, len(splits), ordered=ordered)
+    turns = count()
+
+    def work() -> None:
+        try:
+            while (lane := next(turns)) < len(splits):
+                _hand_over(read(splits[lane]), lane, handover)
+        except HandoverStoppedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised to whoever reads
+            handover.stop(error)
+
+    workers = [
+        Thread(target=work, name=f"maxlake-read-{number}", daemon=True)
+        for number in range(min(threads, len(splits)))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        while (taken := handover.take()) is not None:
+            lane, batch = taken
+            yield splits[lane], batch
+    except HandoverStoppedError:
+        assert handover.error is not None
+        raise handover.error from None
+    finally:
+        handover.stop()
+        for worker in workers:
+            worker.join(CLIENT_STOP_SECONDS)
+
+
+def _hand_over(
+    batches: Generator[pa.RecordBatch], lane: int, handover: Handover[pa.RecordBatch | None]
+) -> None:
+    with closing(batches):
+        for batch in batches:
+            handover.put(batch, batch.nbytes, lane)
+    handover.put(None, 0, lane)
+    handover.end(lane)
