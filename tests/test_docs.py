@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from sphinx.util.inventory import InventoryFile
 
-from from_code import errors, functions, limits, states, types
+import maxlake
+from from_code import errors, functions, libraries, limits, states, types
 from from_code.markdown import table, without_sources
 from maxlake import client, testing
 from maxlake.protocol import limits as constants
@@ -40,7 +41,7 @@ def test_every_public_name_is_in_the_reference(built: Path) -> None:
         for kind in ("py:class", "py:function", "py:exception", "py:data", "py:module")
         for name in inventory.data.get(kind, {})
     }
-    public = {f"{module.__name__}.{name}" for module in (client, testing) for name in module.__all__}
+    public = {f"{module.__name__}.{name}" for module in (maxlake, client, testing) for name in module.__all__}
     assert public <= described
 
 
@@ -82,6 +83,13 @@ def test_every_type_is_in_its_table() -> None:
     assert "timestamps with a zone" in rows["timestamp"][2]
     assert "timestamps with a zone" not in rows["timestamp_ntz"][2]
     assert all(row[2] for row in rows.values())
+
+
+def test_every_type_has_its_place_in_other_libraries() -> None:
+    rows = {row[0].strip("`"): row[1:] for row in shown(libraries.libraries_table())}
+    assert rows.keys() == {row[0].strip("`") for row in shown(types.types_table())}
+    assert rows["bigint"] == ["`int64`", "`int64[pyarrow]`", "`int64`", "`Int64`", "`BIGINT`"]
+    assert rows["timestamp"][-1] == "`TIMESTAMP_NS`"
 
 
 def test_a_type_takes_all_of_a_family_or_none() -> None:

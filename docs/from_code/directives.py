@@ -11,6 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from from_code.errors import client_table, codes_table, groups_table
 from from_code.functions import filter_functions, sql_functions
+from from_code.libraries import libraries_table
 from from_code.limits import limits_table
 from from_code.states import session_table, stream_table
 from from_code.types import types_table
@@ -18,6 +19,7 @@ from from_code.types import types_table
 #: What each directive shows; it gets the directive's words.
 TABLES: dict[str, Callable[..., str]] = {
     "types-table": types_table,
+    "libraries-table": libraries_table,
     "error-codes-table": codes_table,
     "error-groups-table": groups_table,
     "client-errors-table": client_table,
