@@ -24,9 +24,9 @@ def file(tmp_path: Path) -> Path:
 def test_files_go_in_and_come_out(
     maxlake_command: Callable[..., Ran], file: Path, cli_server: LocalServer, tmp_path: Path
 ) -> None:
-    made = maxlake_command(
-        "load", str(file), str(file), "trips", "--create", "--partition-by", "day", "--json"
-    )
+    (tmp_path / "more.parquet").write_bytes(file.read_bytes())
+    files = [str(file), str(tmp_path / "more.parquet")]
+    made = maxlake_command("load", *files, "trips", "--create", "--partition-by", "day", "--json")
     assert (made.status, made.err) == (0, "")
     assert [{key: each[key] for key in ("table", "created", "rows")} for each in made.told] == [
         {"table": "trips", "created": True, "rows": 6}
