@@ -58,6 +58,6 @@ def client_of(table: str | Table | Instance, odps: ODPS | None) -> StorageApiArr
     """
     if isinstance(table, str):
         odps = odps or connect()
-        table = odps.get_table(table)
+        return StorageApiArrowClient(odps, odps.get_table(table), quota_name=odps.quota_name)
     connected: Any = odps or table.odps
     return StorageApiArrowClient(connected, table, quota_name=connected.quota_name)
