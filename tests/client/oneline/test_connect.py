@@ -19,6 +19,7 @@ NAMES = (
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ODPS_LOGVIEW_HOST", "http://localhost:1")  # else PyODPS asks the endpoint for it
     before = (options.account, options.default_project, options.endpoint)
     options.account = options.default_project = options.endpoint = None
     yield
