@@ -11,3 +11,9 @@ app.command(
     "maxlake.cli.record:record", help="Write down what clients and a service say, without its secrets."
 )
 app.command("maxlake.cli.demo:demo", help="Move real data through a real server, and check it.")
+app.command("maxlake.cli.load:load", help="Load files into a table.")
+app.command("maxlake.cli.dump:dump", help="Write a table into Parquet files.")
+app.command("maxlake.cli.preview:preview", help="Show some rows of a table.")
+app.command("maxlake.cli.tables:tables", help="List tables.")
+app.command("maxlake.cli.doctor:doctor", help="Find out why reads and writes fail, and how to mend it.")
+app.register_install_completion_command()

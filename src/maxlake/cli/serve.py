@@ -8,13 +8,12 @@ from pathlib import Path
 
 from sqlalchemy.exc import ArgumentError
 
+from maxlake.cli.units import MEBIBYTE
 from maxlake.protocol import limits
 from maxlake.protocol.errors import MaxlakeError
 from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE
 from maxlake.server.process import Address, Settings, run
 from maxlake.service.service import ServiceSettings
-
-MEBIBYTE = 1024 * 1024
 
 _SNIPPET = """\
 {imports}from odps import ODPS

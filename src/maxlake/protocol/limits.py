@@ -316,8 +316,6 @@ CLIENT_MAX_JOURNAL = 64 * 1024
 CLIENT_BLOBS_PER_REQUEST = 64
 #: Read buffers a reader recycles: a few batches are alive at a time when batches are used one by one.
 CLIENT_READ_BUFFERS = 8
-#: Bytes of batches that a one-line read or write holds ahead, unless told otherwise.
-CLIENT_MAX_MEMORY = 256 * 1024 * 1024
 #: Connections of one read or write: the vendor gives each about 10 MB/s, two cores are busy with four.
 CLIENT_THREADS = 8
 #: Calls of one async client at once: threads that mostly wait, of some tens of kilobytes each.
@@ -329,4 +327,4 @@ CLIENT_WRITE_BATCH = 4 * 1024 * 1024
 #: Seconds that a broken-off read or write waits for its threads, and for the service to hear of it.
 CLIENT_STOP_SECONDS = 5.0
 #: Bytes that wait for the streams of a write before it opens another: its files should not be small.
-CLIENT_STREAM_BYTES = 16 * 1024 * 1024
+CLIENT_WAITING_BYTES = 16 * 1024 * 1024

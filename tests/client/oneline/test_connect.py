@@ -19,10 +19,11 @@ NAMES = (
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-    before = (options.account, options.default_project, options.endpoint)
+    before = (options.account, options.default_project, options.endpoint, options.retry_times)
     options.account = options.default_project = options.endpoint = None
+    options.retry_times = 0  # PyODPS asks the endpoint, where nobody listens
     yield
-    options.account, options.default_project, options.endpoint = before
+    options.account, options.default_project, options.endpoint, options.retry_times = before
 
 
 def test_what_is_given_counts() -> None:

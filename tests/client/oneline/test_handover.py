@@ -7,6 +7,7 @@ from time import sleep
 
 import pytest
 
+from maxlake.client.memory_budget import MemoryBudget
 from maxlake.client.oneline.handover import Handover, HandoverStoppedError
 
 
@@ -27,7 +28,7 @@ def taken(handover: Handover[int]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("most", [1, 100, 10_000])
 def test_every_item_comes_through_in_the_order_of_its_lane(most: int, ordered: bool) -> None:
     lanes, count = 6, 50
-    handover: Handover[int] = Handover(most, lanes, ordered=ordered)
+    handover: Handover[int] = Handover(MemoryBudget(most), lanes, ordered=ordered)
     # The lanes whose turn comes last are filled first: they must not keep the others from going on.
     with ThreadPoolExecutor(lanes) as pool:
         for lane in reversed(range(lanes)):
@@ -40,7 +41,7 @@ def test_every_item_comes_through_in_the_order_of_its_lane(most: int, ordered: b
 
 
 def test_no_more_waits_than_was_said(rng: Random) -> None:
-    handover: Handover[int] = Handover(100)
+    handover: Handover[int] = Handover(MemoryBudget(100))
     Thread(target=filled, args=(handover, 0, 200, 30), daemon=True).start()
     waiting: list[int] = []
     while True:
@@ -52,7 +53,7 @@ def test_no_more_waits_than_was_said(rng: Random) -> None:
 
 
 def test_one_larger_than_all_goes_alone() -> None:
-    handover: Handover[str] = Handover(10)
+    handover: Handover[str] = Handover(MemoryBudget(10))
     handover.put("large", 1000)
     second = Thread(target=handover.put, args=("small", 1), daemon=True)
     second.start()
@@ -64,7 +65,7 @@ def test_one_larger_than_all_goes_alone() -> None:
 
 
 def test_stopping_turns_everyone_away_and_keeps_the_first_reason() -> None:
-    handover: Handover[int] = Handover(10)
+    handover: Handover[int] = Handover(MemoryBudget(10))
     handover.put(1, 10)
     with ThreadPoolExecutor(1) as pool:
         waits = pool.submit(handover.put, 2, 10)

@@ -104,6 +104,8 @@ def test_files_must_be_of_one_known_format(tmp_path: Path) -> None:
         dataset_of([tmp_path / "a.csv", tmp_path / "b.json"], {})
     with pytest.raises(ValueError, match=r"c\.xlsx: the ending must be one of"):
         dataset_of(tmp_path / "c.xlsx", {})
+    with pytest.raises(ValueError, match="named twice"):
+        dataset_of([tmp_path / "a.csv", str(tmp_path / "a.csv")], {})
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no file at"):
         dataset_of(tmp_path / "empty", {})

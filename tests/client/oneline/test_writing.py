@@ -24,10 +24,11 @@ from odps.models import Table
 from pyarrow import csv
 
 import maxlake
+from maxlake.client.connected import ConnectedClient
 from maxlake.client.oneline import parallel_write
 from maxlake.client.oneline.progress import Moved
 from maxlake.protocol.errors import BadRequestError
-from maxlake.testing import LocalServer, fault_proxy, faults
+from maxlake.testing import FaultProxy, LocalServer, fault_proxy, faults
 from odps import ODPS, errors
 
 DATA = pa.table(
@@ -165,7 +166,7 @@ def test_a_mode_fits_its_table(table: Table, new_table: Callable[..., Table], od
 def test_large_data_goes_through_many_streams(
     table: Table, odps: ODPS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_write, "CLIENT_STREAM_BYTES", 100_000)
+    monkeypatch.setattr(parallel_write, "CLIENT_WAITING_BYTES", 100_000)
     told: list[Moved] = []
     ids = list(range(200_000))
     batches = pa.table({"id": ids, "day": ["mon"] * len(ids)}).to_batches(max_chunksize=2000)
@@ -222,16 +223,32 @@ def test_a_source_that_fails_aborts_the_session(error: BaseException, table: Tab
     assert rows_of(table, odps) == []
 
 
-def test_an_upload_that_fails_aborts_the_session(shared_server: LocalServer, table: Table) -> None:
+@pytest.fixture
+def broken(shared_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ODPS, FaultProxy]]:
+    """An entry object whose calls go through a proxy that breaks some."""
+    monkeypatch.setattr(ConnectedClient, "retry_seconds", 2.0)
     with fault_proxy(shared_server.endpoint) as proxy:
         place = {"endpoint": proxy.endpoint, "tunnel_endpoint": proxy.endpoint, "overwrite_global": False}
-        odps = ODPS(shared_server.access_id, shared_server.secret, shared_server.project, **place)
-        broken = proxy.inject(faults.when(faults.action("TableWrite"), faults.unreachable))
-        with broken, pytest.raises(errors.ODPSError) as raised:
-            maxlake.write(table.name, DATA, odps=odps)
-        assert any("was aborted" in note for note in raised.value.__notes__)
-        assert maxlake.read(table.name, odps=odps).to_arrow().num_rows == 0
+        yield ODPS(shared_server.access_id, shared_server.secret, shared_server.project, **place), proxy
+
+
+WRITES = faults.action("TableWrite")
+
+
+def test_an_upload_that_fails_aborts_the_session(table: Table, broken: tuple[ODPS, FaultProxy]) -> None:
+    odps, proxy = broken
+    unreachable = proxy.inject(faults.when(WRITES, faults.unreachable))
+    with unreachable, pytest.raises(errors.ODPSError) as raised:
+        maxlake.write(table.name, DATA, odps=odps)
+    assert any("was aborted" in note for note in raised.value.__notes__)
+    assert maxlake.read(table.name, odps=odps).to_arrow().num_rows == 0
+
+
+def test_an_upload_that_breaks_is_sent_again(table: Table, broken: tuple[ODPS, FaultProxy]) -> None:
+    odps, proxy = broken
+    with proxy.inject(faults.when(faults.first(2, WRITES), faults.lose_answer)):
         assert maxlake.write(table.name, DATA, odps=odps).rows == DATA.num_rows
+    assert maxlake.read(table.name, odps=odps).to_arrow().num_rows == DATA.num_rows
 
 
 #: Writes for ever, and says when it has begun.

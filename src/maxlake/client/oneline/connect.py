@@ -30,7 +30,8 @@ def connect(
     PyODPS' options hold what the latest entry object was made with. The environment is
     ``ALIBABA_CLOUD_ACCESS_KEY_ID`` and ``ALIBABA_CLOUD_ACCESS_KEY_SECRET`` (or a temporary account of
     PyODPS, such as ``ODPS_STS_TOKEN``), ``ODPS_PROJECT_NAME`` and ``ODPS_ENDPOINT``. ``more`` goes to
-    ``odps.ODPS``. Raises ``ValueError`` that names what is missing everywhere.
+    ``odps.ODPS``; its ``quota_name`` goes with every read and write. Raises ``ValueError`` that names what is
+    missing everywhere.
     """
     if access_id is None and options.account is None:
         access_id, secret = os.environ.get(_ACCESS_ID), os.environ.get(_SECRET)
@@ -57,5 +58,6 @@ def client_of(table: str | Table | Instance, odps: ODPS | None) -> StorageApiArr
     """
     if isinstance(table, str):
         odps = odps or connect()
-        return StorageApiArrowClient(odps, odps.get_table(table))
-    return StorageApiArrowClient(odps or table.odps, table)
+        return StorageApiArrowClient(odps, odps.get_table(table), quota_name=odps.quota_name)
+    connected: Any = odps or table.odps
+    return StorageApiArrowClient(connected, table, quota_name=connected.quota_name)

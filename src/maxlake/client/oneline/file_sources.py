@@ -40,9 +40,11 @@ def dataset_of(paths: FilePath | Sequence[FilePath], columns: Mapping[str, OdpsT
     an empty field of CSV is NULL without quotes and a text with them. Directories named ``day=mon`` below a
     given one are values of a column; a column that some files lack is NULL there.
 
-    Raises ``FileNotFoundError``, and ``ValueError`` for files of several or unknown formats.
+    Raises ``FileNotFoundError``, and ``ValueError`` for files of several or unknown formats, or named twice.
     """
     given = [Path(path) for path in ([paths] if isinstance(paths, FilePath) else paths)]
+    if len(set(given)) < len(given):
+        raise ValueError(f"a place is named twice: {', '.join(map(str, given))}")
     found = {place: _files_at(place) for place in given}
     formats = {_format_of(file) for files in found.values() for file in files}
     if len(formats) != 1:

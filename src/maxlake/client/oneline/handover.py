@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from threading import Condition
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from maxlake.client.memory_budget import MemoryBudget, MemoryReservation
 
 T = TypeVar("T")
 
@@ -14,40 +17,38 @@ class HandoverStoppedError(Exception):
 
 
 class Handover(Generic[T]):
-    """Items on their way from some threads to others, about ``most`` bytes of them.
+    """Items on their way from some threads to others; what waits is counted by ``memory``.
 
-    Each item belongs to one of ``lanes``, in which it keeps its place. If ``ordered``, ``take`` empties the
-    lanes one after the other; whatever waits in the others, the one whose turn it is has room for an item, so
-    nobody waits for ever. An item larger than ``most`` goes alone.
+    Each item belongs to one of ``lanes``, in which it keeps its place, and which one thread fills. If
+    ``ordered``, ``take`` empties the lanes one after the other. Whatever waits in the others, an empty lane
+    has room for an item, by the rule of ``MemoryBudget``; so nobody waits for ever.
     """
 
-    def __init__(self, most: int, lanes: int = 1, *, ordered: bool = False) -> None:
-        self._most = most
+    def __init__(self, memory: MemoryBudget, lanes: int = 1, *, ordered: bool = False) -> None:
         self._lanes = lanes
         self._ordered = ordered
         self._queues: defaultdict[int, deque[tuple[int, T, int]]] = defaultdict(deque)
+        self._memory: defaultdict[int, MemoryReservation] = defaultdict(memory.reservation)
         self._ended: set[int] = set()
         self._turn = 0
-        self._bytes = 0
         self._stopped = False
         self._changed = Condition()
+        #: Bytes that nobody has taken yet.
+        self.waiting = 0
         #: Why it was stopped.
         self.error: BaseException | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that nobody has taken yet."""
-        return self._bytes
 
     def put(self, item: T, size: int, lane: int = 0) -> None:
         """Hand over ``item`` of ``size`` bytes as soon as there is room. Raises ``HandoverStoppedError``."""
         with self._changed:
-            while not self._stopped and not self._has_room(size, lane):
-                self._changed.wait()
+            memory = self._memory[lane]
+        memory.grow(size)
+        with self._changed:
             if self._stopped:
+                memory.free()
                 raise HandoverStoppedError
             self._queues[lane if self._ordered else 0].append((lane, item, size))
-            self._bytes += size
+            self.waiting += size
             self._changed.notify_all()
 
     def end(self, lane: int = 0) -> None:
@@ -64,8 +65,8 @@ class Handover(Generic[T]):
                 queue = self._queues[self._turn]
                 if queue:
                     lane, item, size = queue.popleft()
-                    self._bytes -= size
-                    self._changed.notify_all()
+                    self.waiting -= size
+                    self._memory[lane].shrink(size)
                     return lane, item
                 if len(self._ended) == self._lanes:
                     return None
@@ -78,18 +79,14 @@ class Handover(Generic[T]):
             self._stopped = True
             self.error = self.error or error
             self._queues.clear()
-            self._bytes = 0
+            self.waiting = 0
+            for memory in self._memory.values():
+                memory.free()
             self._changed.notify_all()
-
-    def _has_room(self, size: int, lane: int) -> bool:
-        if self._bytes + size <= self._most or not self._bytes:
-            return True
-        return self._ordered and lane == self._turn and not self._queues[lane]
 
     def _pass_turn(self) -> None:
         while self._ordered and self._turn in self._ended and not self._queues[self._turn]:
             if self._turn + 1 == self._lanes:
                 return
-            del self._queues[self._turn]
+            del self._queues[self._turn], self._memory[self._turn]
             self._turn += 1
-            self._changed.notify_all()

@@ -14,21 +14,23 @@ from maxlake.protocol.limits import CLIENT_STOP_SECONDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from maxlake.client.memory_budget import MemoryBudget
+
 #: Reads a split: batches as they come, closing it closes the connection.
 SplitReader = Callable[[int], Generator["pa.RecordBatch"]]
 
 
 def read_splits(
-    splits: list[int], read: SplitReader, *, threads: int, max_memory: int, ordered: bool
+    splits: list[int], read: SplitReader, *, threads: int, memory: MemoryBudget, ordered: bool
 ) -> Generator[tuple[int, pa.RecordBatch | None]]:
     """Yield the batches of ``splits``, each after its split, and ``None`` at the end of each split.
 
-    ``ordered`` keeps the order of the splits. About ``max_memory`` bytes of batches are read ahead. Whoever
+    ``ordered`` keeps the order of the splits. ``memory`` bounds the batches that are read ahead. Whoever
     stops early closes the generator. Raises what ``read`` raises.
     """
     if not splits:
         return
-    handover: Handover[pa.RecordBatch | None] = Handover(max_memory, len(splits), ordered=ordered)
+    handover: Handover[pa.RecordBatch | None] = Handover(memory, len(splits), ordered=ordered)
     turns = count()
 
     def work() -> None:

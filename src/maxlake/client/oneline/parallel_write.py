@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from itertools import chain, count
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from maxlake.client.arrow import ArrowWriter
 from maxlake.client.oneline.handover import Handover, HandoverStoppedError
-from maxlake.protocol.limits import CLIENT_STOP_SECONDS, CLIENT_STREAM_BYTES
+from maxlake.protocol.limits import CLIENT_STOP_SECONDS, CLIENT_WAITING_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,8 +23,9 @@ _Numbered = tuple["pa.RecordBatch", int]
 class ParallelWrite:
     """Sends batches through up to ``streams`` streams, each ``prepare``d in the thread that sends it.
 
-    About ``max_memory`` bytes wait for the service. Another stream is opened when much waits for those there
-    are: each makes files of its own. What goes wrong in any stream ends ``write``.
+    The client's memory bounds what waits for the service. Another stream is opened when much waits for those
+    there are, since each makes files of its own, and after one that is full. What breaks is sent again; what
+    goes wrong for good in any stream ends ``write``.
     """
 
     def __init__(
@@ -35,16 +35,22 @@ class ParallelWrite:
         prepare: Callable[[pa.RecordBatch, int], pa.RecordBatch],
         *,
         streams: int,
-        max_memory: int,
         compression: Compression | None,
     ) -> None:
         self._client = client
         self._session_id = session_id
         self._prepare = prepare
         self._compression = compression
-        self._handover: Handover[_Numbered] = Handover(max_memory)
         self._streams = streams
-        self._enough = min(CLIENT_STREAM_BYTES, max_memory // 2)
+        self._stream_ids = count()
+        self._handover: Handover[_Numbered] = Handover(client.memory)
+        self._enough = min(CLIENT_WAITING_BYTES, client.max_memory // 2)
+        self._versions: dict[str, int] = {}
+
+    @property
+    def written(self) -> tuple[list[str], list[int]]:
+        """Ids and versions of the streams to be committed."""
+        return list(self._versions), list(self._versions.values())
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Send all ``batches`` and close the streams; the rows are stored, and to be committed."""
@@ -55,7 +61,8 @@ class ParallelWrite:
                 self._handover.put((batch, row), batch.nbytes)
                 row += batch.num_rows
                 if not workers or (len(workers) < self._streams and self._handover.waiting >= self._enough):
-                    workers.append(self._started(len(workers)))
+                    workers.append(Thread(target=self._work, name="maxlake-write", daemon=True))
+                    workers[-1].start()
             self._handover.end()
             for worker in workers:
                 worker.join()
@@ -68,17 +75,11 @@ class ParallelWrite:
         if self._handover.error is not None:
             raise self._handover.error
 
-    def _started(self, stream: int) -> Thread:
-        worker = Thread(target=self._work, args=(stream,), name=f"maxlake-write-{stream}", daemon=True)
-        worker.start()
-        return worker
-
-    def _work(self, stream: int) -> None:
+    def _work(self) -> None:
         try:
             batches = self._prepared()
-            first = next(batches, None)
-            if first is not None:
-                self._send(stream, first, batches)
+            while (batch := next(batches, None)) is not None:
+                self._send(chain([batch], batches))
         except HandoverStoppedError:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised to whoever writes
@@ -89,12 +90,12 @@ class ParallelWrite:
             _, (batch, row) = taken
             yield self._prepare(batch, row)
 
-    def _send(self, stream: int, first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> None:
-        self._client.create_write_stream(self._session_id, stream)
-        with closing(self._client.write_rows_stream(self._session_id, stream)) as body:
-            writer = ArrowWriter(body, self._compression)
-            writer.write(first)
-            for batch in rest:
-                writer.write(batch)
-            writer.finish()
-        self._client.close_write_stream(self._session_id, stream)
+    def _send(self, batches: Iterator[pa.RecordBatch]) -> None:
+        """Send ``batches`` through a stream of their own, until it is full."""
+        stream = next(self._stream_ids)
+        with self._client.upload_stream(self._session_id, stream, compression=self._compression) as upload:
+            for batch in batches:
+                upload.write(batch)
+                if upload.is_full:
+                    break
+        self._versions[upload.stream_id] = upload.stream_version

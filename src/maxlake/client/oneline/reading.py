@@ -65,6 +65,7 @@ def read(
     if threads < 1 or max_memory < 1:
         raise ValueError(f"threads and max_memory must be positive, not {threads} and {max_memory}")
     client = client_of(table, odps)
+    client.max_memory = max_memory
     wanted = _names(columns)
     if state is not None:
         if where is not None or partitions is not None or since is not None:
@@ -84,9 +85,7 @@ def read(
         _schema(session, wanted),
         compression,
     )
-    return Rows(
-        described, position, threads=threads, max_memory=max_memory, ordered=ordered, progress=progress
-    )
+    return Rows(described, position, threads=threads, ordered=ordered, progress=progress)
 
 
 def partition_text(partition: Partition) -> str:

@@ -108,7 +108,6 @@ class Rows(_ArrowStream):
         position: ReadPosition,
         *,
         threads: int,
-        max_memory: int,
         ordered: bool,
         progress: ProgressChoice,
     ) -> None:
@@ -117,7 +116,6 @@ class Rows(_ArrowStream):
         self._begin = position
         self._position = position
         self._threads = threads
-        self._max_memory = max_memory
         self._ordered = ordered
         self._progress = progress
 
@@ -153,7 +151,7 @@ class Rows(_ArrowStream):
             left,
             lambda split: self.session.read(split, skip.get(split, 0)),
             threads=self._threads,
-            max_memory=self._max_memory,
+            memory=self.session.client.memory,
             ordered=self._ordered,
         )
         with progress_of(self._progress, "reading", total) as progress, closing(batches):
@@ -190,7 +188,8 @@ class Rows(_ArrowStream):
         left = self._begin.left(self.session.splits_count)
         total = self.row_count if len(left) == self.session.splits_count else None
         with progress_of(self._progress, "reading", total) as progress:
-            dump = ParquetDump(Path(directory), self.schema, self._max_memory // self._threads, progress)
+            memory = self.session.client.max_memory // self._threads
+            dump = ParquetDump(Path(directory), self.schema, memory, progress)
             parts = {split: self.session.read(split, self._begin.rows.get(split, 0)) for split in left}
             return dump.write(parts, self._threads)
 

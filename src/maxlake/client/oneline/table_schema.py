@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
+from maxlake.protocol.types.arrow import arrow_type
 from maxlake.protocol.types.model import OdpsType
 from maxlake.protocol.types.text import parse_type
 
@@ -33,3 +36,8 @@ class TableSchema:
     def columns(self) -> dict[str, OdpsType]:
         """All columns, those of the data first."""
         return self.data_columns | self.partition_columns
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The columns as they are read, in Arrow's types."""
+        return pa.schema([pa.field(name, arrow_type(t)) for name, t in self.columns.items()])

@@ -84,6 +84,7 @@ def write(
         raise ValueError(f"threads and max_memory must be positive, not {threads} and {max_memory}")
     mode = WriteMode(mode)
     client = client_of(table, odps)
+    client.max_memory = max_memory
     schema = TableSchema.of(client.table)
     _check_mode(mode, schema)
     spec = "" if partition is None else partition_text(partition)
@@ -105,12 +106,12 @@ def write(
             watched.advance(batch.num_rows, batch.nbytes)
             return fitted
 
-        streams = 1 if schema.primary_key else threads
-        ParallelWrite(
-            client, session_id, prepare, streams=streams, max_memory=max_memory, compression=compression
-        ).write(source.small_batches())
+        streams = ParallelWrite(
+            client, session_id, prepare, streams=1 if schema.primary_key else threads, compression=compression
+        )
+        streams.write(source.small_batches())
         go_on()
-        client.commit_write_session(session_id)
+        client.commit_write_session(session_id, *streams.written)
     moved = watched.moved
     return Written(moved.rows, moved.bytes, time.monotonic() - begun, session_id)
 

@@ -1,0 +1,3 @@
+"""The unit of sizes on the command line."""
+
+MEBIBYTE = 1024 * 1024
