@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from maxlake.failpoints import FAULTS_VARIABLE, AnyPoint
+from maxlake.failpoints import FAULTS_VARIABLE, BatchPoint, Failpoint
 from maxlake.server.keys import ACCESS_ID_VARIABLE, SECRET_VARIABLE, stored_key
 from maxlake.testing.entry import entry
 
@@ -146,7 +146,7 @@ class LocalServer:
         return status
 
     @contextmanager
-    def failing(self, point: AnyPoint, passes: int = 1) -> Generator[InjectedFault]:
+    def failing(self, point: BatchPoint | Failpoint, passes: int = 1) -> Generator[InjectedFault]:
         """Let the server's work fail once within the ``with``: when it comes to ``point`` so often.
 
         What happens then is up to the server, as for any failure nobody thought of: the call is answered
