@@ -18,7 +18,7 @@ WITH_EXAMPLES = [page for page in PAGES if blocks(page, "python")]
 TESTING = ROOT / "docs" / "testing.md"
 DOCUMENTED = ROOT / "tests" / "surface" / "documented.txt"
 #: What the clients call themselves, or say in other words.
-INTERNAL = {"read_data", "serialize", "write_blobs", "write_frame_to", "table", "tunnel_rest"}
+INTERNAL = {"read_data", "serialize", "write_blobs", "write_frame_to", "tunnel_rest"}
 #: Variables and a directory may stand before it, an ampersand behind.
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?(maxlake|make) ([^&]*)&?")
 

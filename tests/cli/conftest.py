@@ -32,20 +32,31 @@ def cli_server() -> Iterator[LocalServer]:
         yield running
 
 
+def run_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> Ran:
+    """Run `maxlake` with these words in this process."""
+    capsys.readouterr()
+    status: object = 0
+    command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    try:
+        command(*bound.args, **bound.kwargs)
+    except SystemExit as end:
+        status = end.code
+    return Ran(status, *capsys.readouterr())
+
+
 @pytest.fixture
 def maxlake_command(cli_server: LocalServer, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """`maxlake_command("preview", "t")` runs it in this process, connected to a server."""
-    place = ["--project", cli_server.project, "--endpoint", cli_server.endpoint]
-    place += ["--key-file", str(cli_server.root / "access-key.json")]
+    """`maxlake_command("preview", "t", key_file="k")`: connected to the server, but for what is said."""
 
-    def run(name: str, *words: str) -> Ran:
-        capsys.readouterr()
-        status: object = 0
-        command, bound, _ = app.parse_args([name, *words, *place], exit_on_error=False, print_error=False)
-        try:
-            command(*bound.args, **bound.kwargs)
-        except SystemExit as end:
-            status = end.code
-        return Ran(status, *capsys.readouterr())
+    def run(name: str, *words: str, **other: str) -> Ran:
+        place = {
+            "project": cli_server.project,
+            "endpoint": cli_server.endpoint,
+            "key_file": str(cli_server.root / "access-key.json"),
+        } | other
+        options = [
+            word for option, value in place.items() for word in (f"--{option.replace('_', '-')}", value)
+        ]
+        return run_command([name, *words, *options], capsys)
 
     return run

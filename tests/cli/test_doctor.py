@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from maxlake.cli.app import app
 from maxlake.testing import LocalServer, fault_proxy, faults
 from tests.cli.conftest import Ran
 
@@ -17,24 +16,8 @@ STEPS = ["settings", "endpoint", "clock", "access key", "right to list", "storag
 
 
 @pytest.fixture
-def doctor(capsys: pytest.CaptureFixture[str], cli_server: LocalServer) -> Callable[..., Ran]:
-    def run(**options: str) -> Ran:
-        capsys.readouterr()
-        given = {
-            "project": cli_server.project,
-            "endpoint": cli_server.endpoint,
-            "key-file": str(cli_server.root / "access-key.json"),
-        } | options
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        command, bound, _ = app.parse_args(["doctor", "--json", *words], exit_on_error=False)
-        status: object = 0
-        try:
-            command(*bound.args, **bound.kwargs)
-        except SystemExit as end:
-            status = end.code
-        return Ran(status, *capsys.readouterr())
-
-    return run
+def doctor(maxlake_command: Callable[..., Ran]) -> Callable[..., Ran]:
+    return lambda **options: maxlake_command("doctor", "--json", **options)
 
 
 def test_a_healthy_connection(doctor: Callable[..., Ran], cli_server: LocalServer) -> None:
@@ -58,14 +41,15 @@ def test_what_is_wrong_is_found(doctor: Callable[..., Ran], cli_server: LocalSer
         (tmp_path / "key").write_text(json.dumps({"access_id": access_id, "secret": secret}))
         return str(tmp_path / "key")
 
-    assert "absent" in ill(doctor(**{"key-file": "absent"}), "settings")
+    assert "absent" in ill(doctor(key_file="absent"), "settings")
     assert "is the service running" in ill(doctor(endpoint="http://127.0.0.1:9/api"), "endpoint")
     assert "TLS failed" in ill(doctor(endpoint=cli_server.endpoint.replace("http:", "https:")), "endpoint")
     assert "another project" in ill(doctor(project="no_such"), "access key")
-    assert "secret does not belong" in ill(
-        doctor(**{"key-file": key(cli_server.access_id, "x")}), "access key"
-    )
-    assert "is not known here" in ill(doctor(**{"key-file": key("nobody", "x")}), "access key")
+    for access_id, cure in (
+        (cli_server.access_id, "secret does not belong"),
+        ("nobody", "is not known here"),
+    ):
+        assert cure in ill(doctor(key_file=key(access_id, "x")), "access key")
 
 
 class _Late(BaseHTTPRequestHandler):

@@ -106,9 +106,8 @@ def write(
             watched.advance(batch.num_rows, batch.nbytes)
             return fitted
 
-        streams = ParallelWrite(
-            client, session_id, prepare, streams=1 if schema.primary_key else threads, compression=compression
-        )
+        most = 1 if schema.primary_key else threads
+        streams = ParallelWrite(client, session_id, prepare, streams=most, compression=compression)
         streams.write(source.small_batches())
         go_on()
         client.commit_write_session(session_id, *streams.written)
