@@ -86,6 +86,81 @@ class StoragePeer:
         in_parallel(download, session.splits_count)
 
 
+class ServicePeer:
+    """Whoever moves a whole table by means of his own; he sees to splits and streams himself."""
+
+    def __init__(self, endpoint, key, project, table):
+        from odps import ODPS
+
+        self.odps = ODPS(*key, project, endpoint=endpoint)
+        self.table = self.odps.get_table(table)
+
+
+class OneLinePeer(ServicePeer):
+    """``maxlake.read`` and ``maxlake.write``."""
+
+    def write(self, rows, streams, codec):
+        import maxlake
+
+        batches = pa.RecordBatchReader.from_batches(rows.batches[0].schema, rows.share(0, 1))
+        maxlake.write(self.table, batches, mode="overwrite", odps=self.odps, threads=streams)
+
+    def read(self, streams, codec, take):
+        import maxlake
+
+        for batch in maxlake.read(self.table, odps=self.odps, threads=streams):
+            take(batch)
+
+
+class TunnelPeer(ServicePeer):
+    """PyODPS' own ``open_reader`` and ``open_writer``, through the tunnel, with Arrow batches."""
+
+    def write(self, rows, streams, codec):
+        with self.table.open_writer(arrow=True, overwrite=True) as writer:
+            for batch in rows.share(0, 1):
+                writer.write(batch)
+
+    def read(self, streams, codec, take):
+        with self.table.open_reader(arrow=True) as reader:
+            for batch in reader:
+                take(batch)
+
+
+class MaxStoragePeer(ServicePeer):
+    """``odps.maxstorage`` of PyODPS 0.13.2."""
+
+    def __init__(self, **where):
+        import pyarrow.compute  # noqa: F401 - odps.maxstorage uses it without importing it
+        from odps.maxstorage import MaxStorageClient
+
+        super().__init__(**where)
+        self.client = MaxStorageClient(self.odps)
+
+    def write(self, rows, streams, codec):
+        session = self.client.create_table_write_session(self.table, overwrite=True)
+
+        def upload(stream):
+            writer = session.open_arrow_writer(str(stream))
+            for batch in rows.share(stream, streams):
+                writer.write_batch(batch)
+            writer.close()
+
+        in_parallel(upload, streams)
+        session.commit()
+
+    def read(self, streams, codec, take):
+        session = self.client.create_table_read_session(self.table)
+
+        def download(split):
+            reader = session.open_arrow_reader(split)
+            for batch in reader:
+                take(batch)
+            reader.close()
+
+        with ThreadPoolExecutor(streams) as pool:
+            list(pool.map(download, session.splits))
+
+
 class FlightPeer:
     """pyarrow.flight's own client. Its server stores nothing: there are no sessions and no commit."""
 
@@ -119,6 +194,15 @@ class FlightPeer:
         in_parallel(download, streams)
 
 
+KINDS = {
+    "storage": StoragePeer,
+    "one line": OneLinePeer,
+    "tunnel": TunnelPeer,
+    "maxstorage": MaxStoragePeer,
+    "flight": FlightPeer,
+}
+
+
 def in_parallel(work, streams):
     if streams == 1:
         work(0)
@@ -146,7 +230,7 @@ def perform(peer, rows, action, streams, codec):
 def main():
     setup = json.loads(sys.argv[1])
     rows = Rows(**setup["rows"])
-    peer = {"storage": StoragePeer, "flight": FlightPeer}[setup["kind"]](**setup["peer"])
+    peer = KINDS[setup["kind"]](**setup["peer"])
     print(json.dumps({"rows": rows.row_count, "bytes": rows.nbytes}), flush=True)
     for line in sys.stdin:
         started, cpu = time.perf_counter(), time.process_time()

@@ -87,6 +87,19 @@ def storage_client(
     return running(python, "storage", peer, rows, server.pid)
 
 
+def whole_table_client(
+    python: Path, kind: str, server: LocalServer, table: str, rows: RowsSetup
+) -> AbstractContextManager[Peer]:
+    """A client that sees to sessions itself: "one line", "tunnel" or "maxstorage"."""
+    peer = {
+        "endpoint": server.endpoint,
+        "key": [server.access_id, server.secret],
+        "project": server.project,
+        "table": table,
+    }
+    return running(python, kind, peer, rows, server.pid)
+
+
 @contextmanager
 def flight_client(ready: Path, rows: RowsSetup, files: Path | None = None) -> Iterator[Peer]:
     """A client of pyarrow.flight and its own server, which writes its address into the file ``ready``.
