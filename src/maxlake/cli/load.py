@@ -81,7 +81,12 @@ def _create(odps: Any, table: str, schema: pa.Schema, partition_by: list[str]) -
         raise ValueError(
             f"the files have no column {', '.join(unknown)}; they have: {', '.join(schema.names)}"
         )
-    columns = [f"{field.name} {from_arrow(field.type)}" for field in schema if field.name not in partition_by]
-    keys = [f"{name} {from_arrow(schema.field(name).type)}" for name in partition_by]
+    columns = [_defined(field) for field in schema if field.name not in partition_by]
+    keys = [_defined(schema.field(name)) for name in partition_by]
     described: Any = (", ".join(columns), ", ".join(keys)) if keys else ", ".join(columns)
     odps.create_table(table, described)
+
+
+def _defined(field: pa.Field) -> str:
+    quoted = field.name.replace("`", "``")
+    return f"`{quoted}` {from_arrow(field.type)}"
