@@ -171,6 +171,11 @@ def test_any_condition_gives_the_right_rows(server: LocalServer, rng: Random) ->
         (pc.field("x") > 1.5, None),
         (pc.field("x").is_null(), None),
         (pc.field("id").is_valid(), "`id` is not null"),
+        (pc.field("name").is_null(), "`name` is null"),
+        (
+            (pc.field("name").is_null() | (pc.field("id") == 3)) & (pc.field("id") == 5),
+            "((`name` is null or `id` = 3) and `id` = 5)",
+        ),
         (pc.field("day") < date(2024, 2, 29), "`day` < date '2024-02-29'"),
         (pc.field("yes") != True, "`yes` <> true"),  # noqa: E712 - an expression
         ((pc.field("id") > 1) & (pc.field("x") > 1.5), "(`id` > 1)"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,13 @@ _OPERATORS = {
 _JOINTS = {"and_kleene": Both, "or_kleene": Either}
 
 
+class _Mark(StrEnum):
+    """What is among the arguments of a function, and none."""
+
+    END = "end"
+    OPTIONS = "options"
+
+
 def condition_of(expression: pc.Expression, schema: pa.Schema) -> Condition:
     """Return what ``expression`` asks of the columns of ``schema``."""
     try:
@@ -50,21 +58,29 @@ def _read(expression: pc.Expression, schema: pa.Schema) -> Condition:
     _, (pickled,) = expression.__reduce__()
     literals = pa.ipc.open_file(pickled).get_batch(0)
     _, _, steps = literals.schema.to_string(truncate_metadata=False).partition(_METADATA)
-    return _condition(_tree(iter(_STEP.findall(steps)), literals), schema)
+    left = iter(_STEP.findall(steps))
+    tree = _tree(left, literals)
+    if next(left, None) is not None:
+        raise ValueError("the pickled form was not understood to its end")
+    return _condition(tree, schema)
 
 
 def _tree(steps: Iterator[tuple[str, str]], literals: pa.RecordBatch) -> Any:
-    """Return the next node: a function's name with its arguments, a column's name, or a value in a list."""
+    """Return the next node: a function's name with its arguments, a column's name, or a value in a list.
+
+    The options of functions are passed over: of those that ``_condition`` knows they are about NaN only.
+    """
     kind, value = next(steps)
     if kind == "field_ref":
         return value
     if kind == "literal":
         return [literals.column(int(value))[0].as_py()]
     if kind != "call":
-        return None
+        return _Mark(kind)
     arguments: list[Any] = []
-    while (argument := _tree(steps, literals)) is not None:
-        arguments.append(argument)
+    while (argument := _tree(steps, literals)) is not _Mark.END:
+        if argument is not _Mark.OPTIONS:
+            arguments.append(argument)
     return value, arguments
 
 
