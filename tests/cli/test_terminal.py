@@ -28,7 +28,7 @@ def test_load_preview_dump_and_doctor(tmp_path: Path, tool: Callable[[str], Path
         }
         with terminal(tool("tmux"), tmp_path, environment) as shown:
             shown.begin("maxlake load rows.parquet rows --create")
-            assert "MB/s" in shown.wait_for("writing ")  # while it goes on
+            shown.wait_for(lambda screen: "writing " in screen and "MB/s" in screen)  # while it goes on
             assert f"rows: {ROWS:,} rows in" in shown.wait_until_done()
             assert "l_shipdate" in shown.run("maxlake preview rows --limit 5 --column l_shipdate")
             assert "rows" in shown.run("maxlake dump rows out --where 'l_quantity > 49'")
