@@ -169,4 +169,7 @@ class RecordReader:
 def _read_checksum(data: bytes, at: int) -> tuple[int, int]:
     """Return a checksum, and where it ends. PyODPS' compiled writer extends its sign to 64 bits."""
     value, at = read_varint(data, at)
-    return value & 0xFFFFFFFF, at
+    checksum = value & 0xFFFFFFFF
+    if value not in (checksum, checksum | 0xFFFFFFFF << 32):
+        raise checksum_mismatch("a checksum itself")
+    return checksum, at
