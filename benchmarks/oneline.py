@@ -1,17 +1,15 @@
 """One line beside our low-level client and PyODPS 0.13.2, on one server: ``python -m benchmarks.oneline``."""
 
-import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 from rich.table import Table
 
 from benchmarks.peers import Peer, RowsSetup, create_table, storage_client, whole_table_client
-from benchmarks.transfer import Case, Timing, compare
+from benchmarks.transfer import Line, compare, summary
 from maxlake.testing import local_server
 from tests.clients.environments import client_python
 
@@ -39,38 +37,6 @@ def all_peers(rows: RowsSetup) -> Iterator[dict[str, Peer]]:
         yield peers
 
 
-@dataclass(frozen=True)
-class Line:
-    """One client in one case: medians over the rounds, MB/s and CPU seconds of the client.
-
-    ``ratio`` is the median of its time to one line's in the same round: above 1, one line is faster.
-    """
-
-    case: Case
-    peer: str
-    megabytes_per_second: float
-    ratio: float
-    client_cpu: float
-
-
-def summary(timings: list[Timing], byte_count: int) -> list[Line]:
-    """Return a line for each case and client, one line first."""
-    ours = {(t.case, t.round): t.seconds for t in timings if t.peer == ONE_LINE}
-    lines: list[Line] = []
-    for case, peer in itertools.product(dict.fromkeys(t.case for t in timings), (ONE_LINE, *OTHERS)):
-        own = [t for t in timings if (t.case, t.peer) == (case, peer)]
-        lines.append(
-            Line(
-                case,
-                peer,
-                byte_count / 1e6 / median(t.seconds for t in own),
-                median(t.seconds / ours[case, t.round] for t in own),
-                median(t.client_cpu for t in own),
-            )
-        )
-    return lines
-
-
 def table_of(lines: Sequence[Line]) -> Table:
     """Return the lines as a table."""
     table = Table("", "client", title="one line's speed in times the others'")
@@ -89,4 +55,4 @@ def table_of(lines: Sequence[Line]) -> Table:
 
 
 if __name__ == "__main__":
-    compare("benchmarks.oneline", __doc__, all_peers, summary, table_of)
+    compare("benchmarks.oneline", __doc__, all_peers, partial(summary, peers=(ONE_LINE, *OTHERS)), table_of)

@@ -105,12 +105,12 @@ class Line:
     server_cpu: float
 
 
-def summary(timings: list[Timing], byte_count: int) -> list[Line]:
-    """Return a line for each case and peer, in the order they first came in."""
-    ours = {(t.case, t.round): t.seconds for t in timings if t.peer == OURS}
+def summary(timings: list[Timing], byte_count: int, peers: Sequence[str] = PEERS) -> list[Line]:
+    """Return a line for each case and peer, in the order they first came in; the first peer is ours."""
+    ours = {(t.case, t.round): t.seconds for t in timings if t.peer == peers[0]}
     lines: list[Line] = []
     for case in dict.fromkeys(t.case for t in timings):
-        for peer in PEERS:
+        for peer in peers:
             own = [t for t in timings if t.case == case and t.peer == peer]
             lines.append(
                 Line(

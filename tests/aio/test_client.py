@@ -1,7 +1,9 @@
 """The awaited client against the real server: the same rows, and nothing holds up the event loop."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 from odps.models import Table
 
 from maxlake.aio import StorageApiArrowClient
+from maxlake.aio.calls import Calls
 from maxlake.aio.streams import AsyncItems
 from maxlake.client import BlobWriteItem, SplitOptions
 from maxlake.client import StorageApiArrowClient as Client
@@ -168,3 +171,26 @@ def test_blobs(server: LocalServer) -> None:
             assert await pieces.next() is None
 
     run(test())
+
+
+def test_a_cancelled_call_is_no_other_error() -> None:
+    def slow() -> Iterator[int]:
+        try:
+            yield 1
+            time.sleep(0.5)
+            yield 2
+        finally:
+            closed.set()
+
+    closed = Event()
+
+    calls = Calls()
+
+    async def too_slow() -> None:
+        async with asyncio.timeout(0.1), AsyncItems(calls, slow()) as items:
+            async for _ in items:
+                pass
+
+    with pytest.raises(TimeoutError):
+        run(too_slow())
+    assert closed.wait(10)

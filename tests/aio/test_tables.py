@@ -1,7 +1,9 @@
 """One line, awaited: the same rows; whoever cancels finds nothing written."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -84,3 +86,27 @@ def test_cancelled_nothing_is_written(server: LocalServer, waits: str) -> None:
         return (await maxlake.aio.read(name, odps=odps)).rows.row_count
 
     assert asyncio.run(asyncio.wait_for(test(), 60)) == 0
+
+
+def test_leaving_early_holds_up_nobody(server: LocalServer) -> None:
+    odps = server.odps()
+    odps.create_table("aio_left", "id bigint")
+
+    async def test() -> None:
+        await maxlake.aio.write("aio_left", {"id": list(range(100))}, odps=odps)
+        rows = await maxlake.aio.read("aio_left", odps=odps)
+        stalled = Event()
+        rows.rows.session.client.read_rows_stream = lambda *_, **__: stalled.wait(
+            30
+        )  # a service that is silent
+        reading = asyncio.create_task(anext(aiter(rows)))
+        await asyncio.sleep(0.1)
+        longest, last = 0.0, time.monotonic()
+        reading.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        stalled.set()
+        assert longest < 2
+
+    asyncio.run(test())

@@ -1,7 +1,7 @@
 """The client for coroutines: the same names, to be awaited.
 
 Each call runs in a thread, so your event loop is never held up. The transport is the client's own, with all
-that survives failures, and reads three times as fast as one on an event loop would (docs/design.md §2).
+that survives failures, and reads three times as fast as aiohttp (docs/design.md §2).
 """
 
 from maxlake.aio.client import StorageApiArrowClient

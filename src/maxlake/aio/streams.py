@@ -27,27 +27,33 @@ _END = object()
 class _Turns:
     """Calls to one object, which takes one at a time, and is closed in the end.
 
-    A call that is cancelled closes it as soon as the thread is done with it: nobody knows what came of it.
+    A call that is cancelled goes on in its thread, which closes the object afterwards: nobody knows what came
+    of it, and no other call may come in between.
     """
 
     def __init__(self, calls: Calls, close: Callable[[], object]) -> None:
         self._calls = calls
         self._close = close
         self._turn = asyncio.Lock()
+        self._abandoned = False
 
     async def _do(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         async with self._turn:
+            if self._abandoned:
+                raise ValueError("a call was cancelled: what it belonged to is closed")
             call = self._calls.begin(function, *args, **kwargs)
             try:
                 return await asyncio.wrap_future(call)
             except asyncio.CancelledError:
+                self._abandoned = True
                 call.add_done_callback(lambda _: self._close())
                 raise
 
     async def close(self) -> None:
         """Stop: nothing more comes, and what was not finished is discarded. May be repeated."""
         async with self._turn:
-            await self._calls.run(self._close)
+            if not self._abandoned:
+                await self._calls.run(self._close)
 
     async def __aenter__(self) -> Self:
         return self

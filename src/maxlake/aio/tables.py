@@ -36,8 +36,10 @@ class AsyncRows:
         #: The rows themselves, for what needs no waiting: schema, version, splits, state.
         self.rows = rows
 
-    def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
-        return AsyncItems(self._calls, iter(self.rows))
+    async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
+        async with AsyncItems(self._calls, iter(self.rows)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def to_arrow(self) -> pa.Table:
         """Return all rows as a table."""

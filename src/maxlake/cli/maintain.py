@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,15 +14,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from sqlalchemy.exc import ArgumentError
 
+from maxlake.cli.served import served_projects
 from maxlake.lake.compaction import Merge
 from maxlake.protocol import limits
-from maxlake.protocol.errors import MaxlakeError
 from maxlake.service.maintenance import Plan, Report, Watch, survey
 from maxlake.service.maintenance import maintain as maintain_project
 from maxlake.service.project import Project
-from maxlake.service.service import Service, ServiceSettings
+from maxlake.service.service import ServiceSettings
 
 
 def maintain(
@@ -63,20 +62,16 @@ def maintain(
     ):
         if not least <= seconds <= most:
             sys.exit(f"maxlake maintain: --{option} must be from {least} to {most}, not {seconds}")
-    if not (root / "projects").is_dir():
-        sys.exit(f"maxlake maintain: {root} is no directory that maxlake serves")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     tell = _tell_json if json else (_tell_richly if sys.stdout.isatty() else _tell_plainly)
     settings = ServiceSettings(snapshot_retention=retention, blob_grace=blob_grace)
     clean = True
     try:
-        with closing(Service(root.resolve(), database, settings)) as service:
-            for name in [project] if project else service.project_names():
-                report = _report(service.existing_project(name), dry_run=dry_run)
+        with served_projects("maintain", root, project, database, settings) as projects:
+            for each in projects:
+                report = _report(each, dry_run=dry_run)
                 tell(report, dry_run)
                 clean = clean and not report.errors
-    except (OSError, ValueError, MaxlakeError, ArgumentError) as error:
-        sys.exit(f"maxlake maintain: {error}")
     except KeyboardInterrupt:
         sys.exit("maxlake maintain: interrupted; the next run goes on")
     if not clean:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -64,5 +64,9 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _shown(value: Any) -> Any:
-    """Return ``value`` as JSON can tell it: NaN is not null."""
-    return str(value) if isinstance(value, float) and isnan(value) else value
+    """Return ``value`` as JSON can tell it: NaN and infinity are not null."""
+    if isinstance(value, dict):
+        return {name: _shown(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(each) for each in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import ArgumentError
 
 from maxlake.cli.connection import tell
-from maxlake.protocol.errors import MaxlakeError
-from maxlake.service.service import Service, ServiceSettings
+from maxlake.cli.served import served_projects
+from maxlake.service.service import ServiceSettings
 from maxlake.service.session_list import SessionEntry, list_sessions
 
 
@@ -34,19 +31,14 @@ def sessions(
     json
         Write a JSON object a line for each session.
     """
-    if not (root / "projects").is_dir():
-        sys.exit(f"maxlake sessions: {root} is no directory that maxlake serves")
-    try:
-        with closing(Service(root.resolve(), database, ServiceSettings())) as service:
-            for name in [project] if project else service.project_names():
-                found = list_sessions(service.existing_project(name))
-                if json:
-                    for entry in found:
-                        tell({"project": name, **msgspec.to_builtins(entry)})
-                else:
-                    _show(name, found)
-    except (OSError, ValueError, MaxlakeError, ArgumentError) as error:
-        sys.exit(f"maxlake sessions: {error}")
+    with served_projects("sessions", root, project, database, ServiceSettings()) as projects:
+        for each in projects:
+            found = list_sessions(each)
+            if json:
+                for entry in found:
+                    tell({"project": each.name, **msgspec.to_builtins(entry)})
+            else:
+                _show(each.name, found)
 
 
 def _show(project: str, found: list[SessionEntry]) -> None:

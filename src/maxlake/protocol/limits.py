@@ -318,7 +318,7 @@ CLIENT_BLOBS_PER_REQUEST = 64
 CLIENT_READ_BUFFERS = 8
 #: Connections of one read or write: the vendor gives each about 10 MB/s, two cores are busy with four.
 CLIENT_THREADS = 8
-#: Calls of one async client at once: threads that mostly wait, of some tens of kilobytes each.
+#: Calls of one async client at once, each a thread that mostly waits: more wait for their turn.
 CLIENT_AIO_THREADS = 64
 #: Bytes of a batch asked for: large enough to be worth a message, small beside CLIENT_MAX_MEMORY.
 CLIENT_READ_BATCH = 4 * 1024 * 1024

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 
 import msgspec
 from sqlalchemy import Connection, func, select
@@ -39,18 +41,19 @@ def list_sessions(project: Project) -> list[SessionEntry]:
     """Return all sessions that are not committed or aborted, by the time at which they expire."""
     now = datetime.now(UTC)
     with project.lake.database.read() as connection:
-        found = [*_reading(connection, now), *_writing(connection, now)]
+        name = cache(lambda table_id: _name(connection, table_id))
+        found = [*_reading(connection, now, name), *_writing(connection, now, name)]
     return sorted(found, key=lambda entry: entry.expires_at)
 
 
-def _reading(connection: Connection, now: datetime) -> list[SessionEntry]:
+def _reading(connection: Connection, now: datetime, name: Callable[[int], str]) -> list[SessionEntry]:
     row = store.read_session.c
     columns = (row.session_id, row.table_id, row.principal, row.expires_at, func.length(row.content) > 0)
     return [
         SessionEntry(
             session_id=session_id,
             kind=SessionKind.READ if has_plan else SessionKind.QUERY,
-            table=_name(connection, table_id),
+            table=name(table_id),
             principal=principal,
             expires_at=expires_at,
             expired=expires_at < now,
@@ -59,7 +62,7 @@ def _reading(connection: Connection, now: datetime) -> list[SessionEntry]:
     ]
 
 
-def _writing(connection: Connection, now: datetime) -> list[SessionEntry]:
+def _writing(connection: Connection, now: datetime, name: Callable[[int], str]) -> list[SessionEntry]:
     session, stream = store.write_session.c, store.stream.c
     counts = select(
         stream.session_id, func.count().label("streams"), func.sum(stream.record_count).label("rows")
@@ -75,7 +78,7 @@ def _writing(connection: Connection, now: datetime) -> list[SessionEntry]:
         SessionEntry(
             session_id=session_id,
             kind=SessionKind.WRITE,
-            table=_name(connection, table_id),
+            table=name(table_id),
             principal=principal,
             expires_at=expires_at,
             expired=expires_at < now,

@@ -159,12 +159,13 @@ class _Runner:
 
     def _add_partitions(self, statement: model.AddPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)
-        if not statement.if_not_exists:
+        if statement.if_not_exists:
+            keys = [key for key in keys if not partitions.exists(self._connection, table, key)]
+        else:
             for key in keys:
                 sql_targets.check_new(self._connection, table, key)
-        new = [key for key in keys if not partitions.exists(self._connection, table, key)]
-        if new:
-            commits.add_partitions(self._connection, table, new)
+        if keys:
+            commits.add_partitions(self._connection, table, keys)
 
     def _drop_partitions(self, statement: model.DropPartitions, table: Table) -> None:
         keys = self._keys(table, statement.specs)

@@ -1,5 +1,6 @@
 """What is taken for rows, and as which values."""
 
+from datetime import UTC, date, datetime, timedelta
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from maxlake.client.oneline.file_sources import dataset_of
+from maxlake.client.oneline.fitting import Fitting
 from maxlake.client.oneline.sources import source_of
+from maxlake.client.oneline.table_schema import TableSchema
 from maxlake.protocol.errors import BadRequestError
 from maxlake.protocol.limits import CLIENT_WRITE_BATCH
 from maxlake.protocol.types.text import parse_type
@@ -109,3 +112,110 @@ def test_files_must_be_of_one_known_format(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no file at"):
         dataset_of(tmp_path / "empty", {})
+
+
+NOON = datetime(2024, 2, 29, 12)
+FINE = pd.Timestamp("2024-02-29 12:00:00.000000123")
+
+
+@pytest.mark.parametrize(
+    ("values", "t"),
+    [
+        ([date(2024, 2, 28), NOON], "date"),
+        ([date(2024, 2, 28), NOON], "timestamp"),
+        ([{"k": NOON}], "map<string,date>"),
+        ([[date(2024, 2, 28), NOON]], "array<date>"),
+        ([{"k": FINE}], "map<string,datetime>"),
+        ([{"k": datetime(2024, 2, 29, 12, 0, 0, 1)}], "map<string,datetime>"),
+        ([NOON, NOON.replace(tzinfo=UTC)], "timestamp"),
+        ([{"k": {"a": 1, "more": 2}}], "map<string,struct<a:int>>"),
+        ([2.5, 1], "bigint"),
+        ([[2.5]], "array<bigint>"),
+    ],
+)
+@pytest.mark.parametrize("form", ["columns", "rows", "frame"])
+def test_python_values_are_never_cut(values: list[Any], t: str, form: str) -> None:
+    data: Any = {"a": values}
+    if form == "rows":
+        data = [{"a": value} for value in values]
+    if form == "frame":
+        data = pd.DataFrame({"a": pd.Series(values, dtype=object)})
+    with pytest.raises((ValueError, BadRequestError), match="column a"):
+        fitted(taken(data, a=t), t)
+
+
+def fitted(table: pa.Table, t: str) -> list[Any]:
+    """What would be sent of the column."""
+    schema = TableSchema("t", {"a": parse_type(t)}, {})
+    fitting = Fitting(schema, table.schema, {})
+    return [value for batch in table.to_batches() for value in fitting.fit(batch, 0)["a"].to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("values", "t"),
+    [
+        ([FINE, None], "timestamp"),
+        ([[FINE], None], "array<timestamp>"),
+        ([{"at": FINE}], "struct<at:timestamp>"),
+        ([{"k": FINE}], "map<string,timestamp>"),
+        ([{"k": datetime(9999, 12, 31)}], "map<string,datetime>"),
+        ([{"k": date(2024, 2, 29)}, [("k", date(1, 1, 1))]], "map<string,date>"),
+    ],
+)
+@pytest.mark.parametrize("form", ["columns", "frame"])
+def test_instants_of_python_come_whole(values: list[Any], t: str, form: str) -> None:
+    data: Any = {"a": values}
+    if form == "frame":
+        data = pd.DataFrame({"a": pd.Series(values, dtype=object)})
+    found = taken(data, a=t)
+    assert fitted(found, t) == pa.array(values, found["a"].type).to_pylist()
+    assert ("00123" in str(found["a"])) == ("FINE" in repr(values) or "000123" in repr(values))
+
+
+@pytest.mark.parametrize("value", [timedelta(seconds=1, microseconds=1), pd.Timedelta(1_000_000_001, "ns")])
+def test_durations_of_python_come_whole(value: timedelta) -> None:
+    nanos = getattr(value, "nanoseconds", 0) + 1000 * value.microseconds
+    assert fitted(taken({"a": [value]}, a="interval_day_time"), "interval_day_time") == [
+        {"sec": 1, "nano": nanos}
+    ]
+
+
+def test_what_is_no_column_is_refused() -> None:
+    for bad in ({"city": "Oslo"}, {"city": b"Oslo"}):
+        with pytest.raises(TypeError, match="column city"):
+            taken(bad, city="string")
+    with pytest.raises(ValueError, match="row 0 has no columns"):
+        taken([{}, {}], city="string")
+
+
+def test_nan_in_a_mapping_of_series_is_what_it_is_in_a_frame() -> None:
+    series = pd.Series([1.0, float("nan")])
+    floats = taken({"x": series}, x="double")["x"].to_pylist()
+    assert floats[0] == 1.0
+    assert isnan(floats[1])
+    assert taken({"x": series}, x="bigint")["x"].to_pylist() == [1.0, None]
+
+
+def test_a_file_below_a_directory_that_is_named_too_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    with pytest.raises(ValueError, match="named twice"):
+        dataset_of([tmp_path, tmp_path / "a.csv"], {})
+    with pytest.raises(ValueError, match="named twice"):
+        dataset_of([tmp_path / "a.csv", tmp_path / "." / "a.csv"], {})
+
+
+def test_a_field_of_json_that_comes_late_is_refused(tmp_path: Path) -> None:
+    rows = '{"id": 1}\n' * 200_000 + '{"id": 2, "new": 5}\n'
+    (tmp_path / "late.jsonl").write_text(rows)
+    with pytest.raises(ValueError, match="unexpected field"):
+        taken(tmp_path / "late.jsonl", id="bigint", new="bigint")
+
+
+@pytest.mark.parametrize(("t", "month"), [("string", "01"), ("bigint", 1), (None, "01")])
+def test_names_of_directories_are_texts_or_what_the_table_says(
+    tmp_path: Path, t: str | None, month: Any
+) -> None:
+    (tmp_path / "month=01").mkdir()
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "month=01" / "part.parquet")
+    meant = {} if t is None else {"month": t}
+    assert taken(tmp_path, **meant).to_pylist() == [{"a": 1, "month": month}]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import count
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from maxlake.client.oneline.handover import Handover, HandoverStoppedError
-from maxlake.protocol.limits import CLIENT_STOP_SECONDS
+from maxlake.client.oneline.workers import Workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,13 +41,10 @@ def read_splits(
         except BaseException as error:  # noqa: BLE001 - it is raised to whoever reads
             handover.stop(error)
 
-    workers = [
-        Thread(target=work, name=f"maxlake-read-{number}", daemon=True)
-        for number in range(min(threads, len(splits)))
-    ]
-    for worker in workers:
-        worker.start()
+    workers = Workers("maxlake-read", work)
     try:
+        for _ in range(min(threads, len(splits))):
+            workers.add()
         while (taken := handover.take()) is not None:
             lane, batch = taken
             yield splits[lane], batch
@@ -57,8 +53,7 @@ def read_splits(
         raise handover.error from None
     finally:
         handover.stop()
-        for worker in workers:
-            worker.join(CLIENT_STOP_SECONDS)
+        workers.leave()
 
 
 def _hand_over(

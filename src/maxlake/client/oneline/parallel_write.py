@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from maxlake.client.oneline.handover import Handover, HandoverStoppedError
-from maxlake.protocol.limits import CLIENT_STOP_SECONDS, CLIENT_WAITING_BYTES
+from maxlake.client.oneline.workers import Workers
+from maxlake.protocol.limits import CLIENT_WAITING_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,24 +54,21 @@ class ParallelWrite:
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Send all ``batches`` and close the streams; the rows are stored, and to be committed."""
-        workers: list[Thread] = []
+        workers = Workers("maxlake-write", self._work)
         try:
             row = 0
             for batch in batches:
                 self._handover.put((batch, row), batch.nbytes)
                 row += batch.num_rows
                 if not workers or (len(workers) < self._streams and self._handover.waiting >= self._enough):
-                    workers.append(Thread(target=self._work, name="maxlake-write", daemon=True))
-                    workers[-1].start()
+                    workers.add()
             self._handover.end()
-            for worker in workers:
-                worker.join()
+            workers.join()
         except HandoverStoppedError:
             pass
         finally:
             self._handover.stop()
-            for worker in workers:
-                worker.join(CLIENT_STOP_SECONDS)
+            workers.leave()
         if self._handover.error is not None:
             raise self._handover.error
 

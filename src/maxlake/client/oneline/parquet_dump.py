@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
+from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from maxlake.client.oneline.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,16 +43,26 @@ class ParquetDump:
         """Write a file of each part, named by its number, one without rows if there are none."""
         if not parts:
             return [self._write(0, _nothing())]
-        with ThreadPoolExecutor(threads, thread_name_prefix="maxlake-dump") as pool:
-            futures = [pool.submit(self._write, number, batches) for number, batches in parts.items()]
-            try:
-                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                    future.result()
-            except BaseException:
-                self._stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            return [future.result() for future in futures]
+        waiting = deque(parts.items())
+        results: SimpleQueue[Path | BaseException] = SimpleQueue()
+
+        def work() -> None:
+            with suppress(IndexError):
+                while not self._stopped.is_set():
+                    number, batches = waiting.popleft()
+                    try:
+                        results.put(self._write(number, batches))
+                    except BaseException as error:  # noqa: BLE001 - it is raised to whoever dumps
+                        results.put(error)
+
+        workers = Workers("maxlake-dump", work)
+        try:
+            for _ in range(min(threads, len(parts))):
+                workers.add()
+            return sorted(_raised(results.get()) for _ in parts)
+        finally:
+            self._stopped.set()
+            workers.leave()
 
     def _write(self, number: int, batches: Generator[pa.RecordBatch]) -> Path:
         path = self._directory / f"part-{number:05}.parquet"
@@ -77,6 +90,12 @@ class ParquetDump:
                 group, size = [], 0
         if group:
             yield pa.Table.from_batches(group, self._schema)
+
+
+def _raised(result: Path | BaseException) -> Path:
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _nothing() -> Generator[pa.RecordBatch]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -89,9 +90,12 @@ def read(
 
 
 def partition_text(partition: Partition) -> str:
-    """Return a partition as a spec. Raises ``ValueError`` for a value that none can hold."""
+    """Return a partition as a spec. Raises ``TypeError`` for what is no value of one, such as ``None``."""
     if isinstance(partition, str):
         return partition
+    for key, value in partition.items():
+        if not isinstance(value, (str, Integral, date)) or isinstance(value, (bool, datetime)):
+            raise TypeError(f"{key}={value!r}: the value of a partition is a text, a whole number or a date")
     return str(PartitionSpec(tuple((key, str(value)) for key, value in partition.items())))
 
 
@@ -140,6 +144,10 @@ def _after(since: int | datetime | str) -> IncrementalReadOptions:
     if isinstance(since, int):
         return IncrementalReadOptions(mode="append", start_version=since)
     if isinstance(since, datetime):
+        if since.microsecond:
+            raise ValueError(
+                f"since={since}: instants are whole seconds, or rows would come again; or use a version"
+            )
         since = (since if since.tzinfo is None else since.astimezone(UTC)).strftime("%Y-%m-%d %H:%M:%S")
     return IncrementalReadOptions(mode="append", start_time_stamp=since)
 

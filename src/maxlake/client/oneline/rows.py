@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,13 +63,13 @@ class ReadSession(msgspec.Struct, frozen=True):
                     yield batch if batch.schema.equals(self.schema) else batch.cast(self.schema)
 
 
-class _ArrowStream:
+class _ArrowStream(ABC):
     """What holds batches of one schema, for everyone who takes Arrow's C streams."""
 
     schema: pa.Schema
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
+    @abstractmethod
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return Arrow's reader of the batches, which come as they are asked for."""
@@ -125,8 +126,13 @@ class Rows(_ArrowStream):
         return self.session.row_count
 
     @property
-    def version(self) -> int | None:
-        """The table's version: the ``since`` for what comes after it."""
+    def version(self) -> int:
+        """The table's version: the ``since`` for what comes after it.
+
+        Raises ``ValueError`` where there is none, as of a query's result.
+        """
+        if self.session.version is None:
+            raise ValueError("the service told no version of these rows: nothing can be read since it")
         return self.session.version
 
     @property

@@ -98,11 +98,7 @@ def frame_to_arrow(frame: pd.DataFrame, columns: Mapping[str, OdpsType]) -> pa.T
         if not isinstance(name, str) or name in arrays:
             raise ValueError(f"columns of a frame need a name each, texts, not {name!r} (again)")
         series = frame.iloc[:, position]
-        wanted = columns.get(name.lower())
-        if wanted in _FLOATS and _is_numpy_float(series.dtype):
-            arrays[name] = pa.array(series.to_numpy())
-        else:
-            arrays[name] = _frame_column(name, series, wanted)
+        arrays[name] = _series(name, series, columns.get(name.lower()))
     return pa.table(arrays)
 
 
@@ -111,20 +107,23 @@ def _is_numpy_float(dtype: Any) -> bool:
     return type(dtype).__module__.partition(".")[0] == "numpy" and dtype.kind == "f"
 
 
-def _frame_column(name: str, series: pd.Series, wanted: OdpsType | None) -> pa.Array | pa.ChunkedArray:
-    try:
+def _series(name: str, series: pd.Series, wanted: OdpsType | None) -> pa.Array | pa.ChunkedArray:
+    if wanted in _FLOATS and _is_numpy_float(series.dtype):
+        return pa.array(series.to_numpy())
+    if wanted is None or series.dtype != object:
         return pa.array(series)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        # Objects of several kinds, such as a map's pairs.
-        if wanted is None:
-            raise
-        return column_of(series.tolist(), wanted, f"column {name}")
+    return column_of(series.where(series.notna(), None).tolist(), wanted, f"column {name}")
 
 
 def _array(name: str, values: Any, wanted: OdpsType | None) -> pa.Array | pa.ChunkedArray:
     """Return values that have types of their own as they are, others as they are meant."""
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
+    if isinstance(values, (str, bytes, bytearray)):
+        raise TypeError(f"column {name} needs a list of values, not one {type(values).__name__}")
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(values, pandas.Series):
+        return _series(name, values, wanted)
     if wanted is None or getattr(getattr(values, "dtype", None), "kind", "O") != "O":
         return pa.array(values)
     return column_of(list(values), wanted, f"column {name}")
@@ -176,6 +175,8 @@ def _rows_in_batches(rows: Iterator[Any], columns: Mapping[str, OdpsType]) -> It
     start = 0
     while chunk := list(islice(rows, _ROWS_A_BATCH)):
         names = names or list(chunk[0])
+        if not names:
+            raise ValueError("row 0 has no columns, and it says which there are")
         for number, row in enumerate(chunk, start):
             more = row.keys() - set(names)
             if more:

@@ -78,7 +78,8 @@ def write(
     ``cancelled()``, asked before every batch and before the commit, the write ends by ``CancelledError``.
 
     Raises ``ValueError``, ``TypeError`` or ``BadRequestError`` for what does not fit the table, and the
-    errors of the client. Whatever is raised, Ctrl-C too, the session is aborted and nothing is visible.
+    errors of the client. Whatever is raised, Ctrl-C too, the session is aborted and nothing is visible; where
+    it was being committed already, a note of the error says that rows may be.
     """
     if threads < 1 or max_memory < 1:
         raise ValueError(f"threads and max_memory must be positive, not {threads} and {max_memory}")
@@ -137,7 +138,10 @@ def _aborting(client: StorageApiArrowClient, session_id: str) -> Generator[None]
         try:
             client.abort_write_session(session_id)
         except ClientError as refused:
-            error.add_note(f"Write session {session_id} could not be aborted: {refused}")
+            error.add_note(
+                f"Write session {session_id} could not be aborted; if it was being committed, its rows may "
+                f"be visible: look at the table before you write again. {refused}"
+            )
         else:
             error.add_note(f"Write session {session_id} was aborted: nothing of it is visible.")
         raise
