@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from maxlake.cli.preview import _shown
 from maxlake.testing import LocalServer
 from tests.cli.conftest import Ran
 
@@ -28,6 +29,12 @@ def test_rows_are_shown(maxlake_command: Callable[..., Ran]) -> None:
     assert told == [
         {"id": 1, "x": "nan", "at": None, "day": "mon"},
         {"id": 2, "x": None, "at": "2024-02-29 12:00:00.123456789", "day": "mon"},
+    ]
+    assert [_shown(each) for each in (float("-inf"), [{"a": float("nan")}], None, 1.5)] == [
+        "-inf",
+        [{"a": "nan"}],
+        None,
+        1.5,
     ]
     assert maxlake_command("preview", "looked_at", "--column", "id", "--json", "--limit", "1").told == [
         {"id": 1}

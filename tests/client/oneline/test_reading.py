@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from random import Random
 from typing import Any
 
@@ -20,6 +20,7 @@ import maxlake
 from maxlake.client.connected import ODPS
 from maxlake.client.oneline import reading
 from maxlake.client.oneline.progress import Moved
+from maxlake.client.oneline.reading import partition_text
 from maxlake.protocol.errors import BadRequestError
 from maxlake.testing import LocalServer, fault_proxy, faults
 from odps import errors
@@ -210,3 +211,17 @@ def test_bad_options_are_refused(odps: ODPS, options: dict[str, int]) -> None:
         maxlake.read("events", odps=odps, **options)
     with pytest.raises(ValueError, match="must be positive"):
         maxlake.write("events", {}, odps=odps, **options)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), 1.5, True, datetime(2024, 2, 29)])
+def test_a_partition_is_a_value(value: object) -> None:
+    with pytest.raises(TypeError, match="day="):
+        partition_text({"day": value})
+    assert partition_text({"day": "mon", "n": 7, "d": date(2024, 2, 29)}) == "day=mon,n=7,d=2024-02-29"
+
+
+def test_since_is_an_instant_the_service_knows(events: Table, odps: ODPS) -> None:
+    with pytest.raises(ValueError, match="whole seconds"):
+        maxlake.read(events, since=datetime(2024, 2, 29, 12, 0, 0, 1), odps=odps)
+    with pytest.raises(ValueError, match="no version"):
+        _ = maxlake.read(odps.execute_sql("select 1 as one"), odps=odps).version

@@ -1,9 +1,11 @@
 """What rows become: as documented, or an error that says what would be lost."""
 
+import time
 from datetime import date, datetime
 from decimal import Decimal
 from math import isnan, nan
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -94,3 +96,21 @@ def test_a_part_that_fails_leaves_no_half_file(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="mine"):
         dump(tmp_path / "new", {0: endless(), 1: broken()})
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_silent_part_holds_up_no_error(tmp_path: Path) -> None:
+    silent = Event()
+
+    def stalled() -> Any:
+        silent.wait(120)
+        yield BATCH
+
+    def broken() -> Any:
+        yield BATCH
+        raise KeyError("mine")
+
+    begun = time.monotonic()
+    with pytest.raises(KeyError, match="mine"):
+        dump(tmp_path / "new", {0: stalled(), 1: broken()})
+    assert time.monotonic() - begun < 60
+    silent.set()

@@ -24,6 +24,7 @@ from odps.models import Table
 from pyarrow import csv
 
 import maxlake
+from maxlake.client import StorageApiArrowClient
 from maxlake.client.connected import ConnectedClient
 from maxlake.client.oneline import parallel_write
 from maxlake.client.oneline.progress import Moved
@@ -292,3 +293,19 @@ def test_a_program_that_ends_leaves_nothing(
         assert "was aborted: nothing of it is visible" in said
         assert time.monotonic() - begun < 10
     assert rows_of(table, odps) == []
+
+
+def test_interrupted_after_the_commit_the_error_says_that_rows_may_be_visible(
+    table: Table, odps: ODPS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = StorageApiArrowClient.commit_write_session
+
+    def interrupted(self: StorageApiArrowClient, *arguments: Any) -> None:
+        commit(self, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StorageApiArrowClient, "commit_write_session", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        maxlake.write(table, DATA, odps=odps)
+    assert "may be visible" in caught.value.__notes__[0]
+    assert len(rows_of(table, odps)) == DATA.num_rows

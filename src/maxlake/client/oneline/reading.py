@@ -82,7 +82,7 @@ def read(
         session.session_id,
         session.splits_count,
         counted,
-        session.latest_version,
+        None if client.table is None else session.latest_version,
         _schema(session, wanted),
         compression,
     )
