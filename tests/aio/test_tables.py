@@ -104,8 +104,9 @@ def test_leaving_early_holds_up_nobody() -> None:
 
     async def test() -> float:
         async for _ in AsyncRows(Calls(), cast("Rows", SlowToClose())):
+            last = time.monotonic()
             break
-        longest, last = 0.0, time.monotonic()
+        longest = time.monotonic() - last
         while not closed.is_set():
             await asyncio.sleep(0.01)
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
