@@ -56,6 +56,6 @@ def dump(
         )
         files = rows.to_parquet(directory)
     if json:
-        tell({"table": table, "version": rows.version, "files": [str(file) for file in files]})
+        tell({"table": table, "version": rows.session.version, "files": [str(file) for file in files]})
     else:
         say("\n".join(str(file) for file in files))

@@ -134,7 +134,7 @@ class ConnectionPool:
 
 
 def _send_unpaced(sock: socket.socket) -> None:
-    """Let the service alone pace uploads within a machine: BBR, the default of many, halves their speed.
+    """Let the service alone pace uploads within a machine: BBR slowed them by a third.
 
     On networks the choice is the administrator's.
     """

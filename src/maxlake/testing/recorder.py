@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from maxlake.protocol.enums import Action
 from maxlake.testing.listener import Answer, Headers, Listener, Request
 from maxlake.testing.recording import Exchange, RecordedAnswer, RecordedRequest, RecordingWriter, body_members
 from maxlake.testing.redaction import Redaction
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 #: Codings that PyODPS' HTTP library asks for by itself: secrets could not be found in them.
 _HIDING = ("gzip", "deflate", "br")
 #: Actions whose body, of the request or of the answer, is rows or blobs.
-_ROW_ACTIONS = {"TableRead", "TablePreview", "InstanceRead", "BlobRead", "TableWrite", "TableWriteBlob"}
+_ROW_ACTIONS = {
+    Action.TABLE_READ,
+    Action.TABLE_PREVIEW,
+    Action.TABLE_WRITE,
+    Action.TABLE_WRITE_BLOB,
+    Action.BLOB_READ,
+    Action.INSTANCE_READ,
+}
 _FIRST_ERROR = 400
 #: Parameters of REST and the tunnel by which rows are asked for, or sent.
 _ROW_PARAMETERS = {"data", "result", "downloadid", "uploadid", "blockid"}

@@ -71,13 +71,10 @@ def dataset_of(paths: FilePath | Sequence[FilePath], columns: Mapping[str, OdpsT
 
 def _keys_of(found: Mapping[Path, list[Path]], columns: Mapping[str, OdpsType]) -> pa.Schema:
     """Return the columns that the names of directories are values of."""
-    parts = [part for place, files in found.items() for file in files for part in _below(place, file)]
+    below = [file.relative_to(place).parts[:-1] for place, files in found.items() for file in files]
+    parts = [part for directories in below for part in directories]
     names = dict.fromkeys(name for name, equals, _ in (part.partition("=") for part in parts) if equals)
     return pa.schema([_meant(pa.field(name, pa.string()), columns) for name in names])
-
-
-def _below(place: Path, file: Path) -> tuple[str, ...]:
-    return () if file == place else file.relative_to(place).parts[:-1]
 
 
 def _json_rows(parts: Sequence[ds.Dataset], schema: pa.Schema, keys: pa.Schema) -> Iterator[pa.RecordBatch]:
