@@ -11,7 +11,15 @@ import pytest
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
 from tests.budget import Budget
-from tests.crash.lives import COMMIT_POINTS, FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
+from tests.crash.lives import (
+    COMMIT_POINTS,
+    FEWEST_DEATHS,
+    GONE,
+    Home,
+    assert_killed,
+    failpoints,
+    killed_after,
+)
 from tests.lake.duckdb_reader import DuckdbReader
 
 TABLE = "rows"
@@ -20,12 +28,7 @@ MOST_ROWS = 50
 
 
 class BlockWorld(ABC):
-    """A home, and a client that outlives its servers. ``visible`` are the rows of acknowledged commits.
-
-    A client of the kind fails with one of ``gone`` when its server dies.
-    """
-
-    gone: tuple[type[Exception], ...]
+    """A home, and a client that outlives its servers. ``visible`` are the rows of acknowledged commits."""
 
     def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
         self.home = home
@@ -45,7 +48,7 @@ class BlockWorld(ABC):
 
     def live(self, failpoint: str = "", seconds: float = 60) -> None:
         with self.home.life(failpoint) as server:
-            with killed_after(server, seconds), pytest.raises(self.gone):
+            with killed_after(server, seconds), pytest.raises(GONE):
                 self.work(server)
             assert_killed(server)
         self.check()

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pyarrow as pa
-import requests
 
 from maxlake.client import ArrowWriter, StorageApiArrowClient, StreamWriter, builders
 from maxlake.client.endpoint import StorageEndpoint
-from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.requests import WriteStreamRequest
 from maxlake.client.transport import Transport
 from maxlake.protocol.columns import OPERATION_COLUMN
 from maxlake.protocol.enums import Operation
 from maxlake.testing import LocalServer
+from tests.crash.lives import GONE
 from tests.crash.workload import RETRY_HEADER
 
 TABLE = "rows"
@@ -36,7 +35,6 @@ MOST_ROWS = 30
 #: A session's change takes this many streams.
 STREAMS = 2
 # The last is what PyODPS raises when the server goes while it looks up the endpoint.
-GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 #: A writer's rows: text by partition and id.
 State = dict[tuple[str, int], str]

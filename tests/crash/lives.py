@@ -15,12 +15,15 @@ from threading import Timer
 from typing import TypeVar
 
 import pyarrow as pa
+import requests
 
+from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.failpoints import VARIABLE, Failpoint
 from maxlake.service import maintenance
 from maxlake.service.project import Project
 from maxlake.service.service import Service, namespace
 from maxlake.testing import LocalServer, local_server
+from odps import errors
 from tests.budget import Budget
 from tests.lake.duckdb_reader import DuckdbReader
 from tests.postgresql import Postgresql
@@ -29,6 +32,14 @@ PROJECT = "demo"
 Point = TypeVar("Point")
 #: Seconds that a killed process may take to be gone.
 DEATH_TIME = 10.0
+#: What clients see of a server that was killed: ours, and PyODPS's whole call or the middle of an answer.
+GONE = (
+    BrokenConnectionError,
+    ConnectFailedError,
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    errors.ConnectTimeout,
+)
 #: Of each suite, however short its time.
 FEWEST_DEATHS = 4
 #: A write passes these once, the others once an upload or a part.

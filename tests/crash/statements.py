@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import pyarrow as pa
-import requests
 
 from maxlake.protocol.enums import InstanceStatus
 from maxlake.protocol.messages.read import ReadAddress, ReadInstanceRequest
@@ -20,6 +19,7 @@ from maxlake.service import instance_sessions
 from maxlake.service.instances import Instance
 from maxlake.service.project import Project
 from maxlake.testing import LocalServer
+from tests.crash.lives import GONE
 
 ROWS = 3000
 SET_UP = (
@@ -61,7 +61,7 @@ class Client:
         try:
             while True:
                 self.run(odps)
-        except requests.ConnectionError:
+        except GONE:
             return
 
     def run(self, odps: object) -> bool:

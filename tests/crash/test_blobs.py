@@ -16,11 +16,10 @@ import pyarrow as pa
 import pytest
 
 from maxlake.client import BlobWriteItem, ChecksumType, StorageApiArrowClient
-from maxlake.client.errors import BrokenConnectionError
 from maxlake.failpoints import BlobPoint, Failpoint
 from maxlake.service.maintenance import maintain
 from maxlake.testing import LocalServer
-from tests.crash.lives import FEWEST_DEATHS, Home, die, failpoints
+from tests.crash.lives import FEWEST_DEATHS, GONE, Home, die, failpoints
 
 pytestmark = pytest.mark.crash
 
@@ -59,7 +58,7 @@ class Writer:
         self.rng = rng
 
     def work_until_killed(self) -> None:
-        with pytest.raises(BrokenConnectionError):
+        with pytest.raises(GONE):
             self.work_on()
 
     def work_on(self) -> None:

@@ -13,11 +13,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-import requests
 
 from maxlake.client import StorageApiArrowClient, builders
 from maxlake.client.endpoint import StorageEndpoint
-from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.exchange import HttpRequest
 from maxlake.client.retry_budget import RetryBudget
 from maxlake.client.transport import Transport
@@ -31,7 +29,6 @@ pytestmark = pytest.mark.crash
 
 #: Seconds: the start of the work, and some two sessions.
 LONGEST_LIFE = 0.4
-GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 
 class BlockClient:
@@ -79,8 +76,6 @@ class Session:
 
 class World(BlockWorld):
     """Blocks by their own protocol."""
-
-    gone = GONE
 
     def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
         super().__init__(home, rng, duckdb_reader)

@@ -11,13 +11,11 @@ from random import Random
 
 import pyarrow as pa
 import pytest
-import requests
 
 from maxlake.client import StorageApiArrowClient
-from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
-from tests.crash.lives import FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
+from tests.crash.lives import FEWEST_DEATHS, GONE, Home, assert_killed, failpoints, killed_after
 
 pytestmark = pytest.mark.crash
 
@@ -35,7 +33,6 @@ POINTS = [
 LONGEST_LIFE = 0.4
 MOST_ROWS = 100
 # The last is what PyODPS raises when the server goes while it looks up the endpoint.
-GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 
 @dataclass

@@ -13,16 +13,14 @@ from random import Random
 
 import pyarrow as pa
 import pytest
-import requests
 
 from maxlake.client import ArrowWriter, StorageApiArrowClient, StreamWriter, builders
 from maxlake.client.endpoint import StorageEndpoint
-from maxlake.client.errors import BrokenConnectionError, ConnectFailedError
 from maxlake.client.requests import WriteStreamRequest
 from maxlake.client.transport import Transport
 from maxlake.failpoints import Failpoint
 from maxlake.testing import LocalServer
-from tests.crash.lives import FEWEST_DEATHS, Home, assert_killed, failpoints, killed_after
+from tests.crash.lives import FEWEST_DEATHS, GONE, Home, assert_killed, failpoints, killed_after
 from tests.crash.workload import RETRY_HEADER, in_parallel
 from tests.lake.duckdb_reader import DuckdbReader
 
@@ -43,7 +41,6 @@ POINTS = [
 LONGEST_LIFE = 0.4
 MOST_ROWS = 50
 # The last is what PyODPS raises when the server goes while it looks up the endpoint.
-GONE = (BrokenConnectionError, ConnectFailedError, requests.ConnectionError)
 
 
 @dataclass

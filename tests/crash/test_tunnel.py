@@ -13,11 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import requests
 from odps.tunnel import TableTunnel
 
 from maxlake.testing import LocalServer
-from odps import errors, options
+from odps import options
 from tests.budget import Budget
 from tests.crash.block_world import BLOCKS, TABLE, BlockWorld, kill_at_failpoints, kill_at_random_times
 from tests.crash.lives import Home
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.crash
 
 #: Seconds: the start of the work, and some two uploads.
 LONGEST_LIFE = 0.6
-GONE = (requests.ConnectionError, errors.ConnectTimeout)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +53,6 @@ class Upload:
 
 class World(BlockWorld):
     """Blocks through PyODPS's tunnel."""
-
-    gone = GONE
 
     def __init__(self, home: Home, rng: Random, duckdb_reader: DuckdbReader) -> None:
         super().__init__(home, rng, duckdb_reader)

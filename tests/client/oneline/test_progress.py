@@ -1,6 +1,7 @@
 """What is told about progress, and to whom."""
 
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -28,6 +29,27 @@ def test_a_bar_shows_rows_and_speed() -> None:
     assert "500,000 rows" in shown.getvalue()
     assert "80.0 MB" in shown.getvalue()
     assert "MB/s" in shown.getvalue()
+
+
+def test_a_bar_that_is_interrupted_as_it_appears_is_gone() -> None:
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            written = super().write(text)
+            if "writing" in text and not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return written
+
+        interrupted = False
+
+    shown = Terminal()
+    bar = ProgressBar("writing", None, Console(file=shown, force_terminal=True, width=120))
+    with pytest.raises(KeyboardInterrupt), bar:
+        pass
+    left = shown.getvalue()
+    assert left.endswith("\x1b[2K")  # the line is erased
+    time.sleep(0.3)  # bars are painted ten times a second
+    assert shown.getvalue() == left
 
 
 def test_without_rich_a_bar_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,11 @@ class ProgressBar(Progress):
         self._bar.update(self._task, completed=moved.rows, size=size)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        try:
+            self._bar.start()
+        except BaseException:  # Ctrl-C while it is painted: nobody else ends the thread that paints it
+            self._bar.stop()
+            raise
         return self
 
     def __exit__(
