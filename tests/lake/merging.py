@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from maxlake.lake import cleanup, commits, compaction, definitions, expiry, plans, snapshots, tables
+from maxlake.lake import cleanup, commits, compaction, definitions, plans, snapshot_expiry, snapshots, tables
 from maxlake.lake.cleanup import CatalogFile, Pin
 from maxlake.lake.compaction import Merge
 from maxlake.lake.lake import Lake
@@ -88,7 +88,7 @@ class Place:
         return sum(compaction.perform(self.lake, merge, lambda: False) is not None for merge in self.merges())
 
     def expire(self, oldest: int | None = None) -> int:
-        return expiry.expire(self.lake.database, self.latest if oldest is None else oldest)
+        return snapshot_expiry.expire(self.lake.database, self.latest if oldest is None else oldest)
 
     def clean(self, *pins: Pin) -> list[CatalogFile]:
         with self.lake.database.read() as connection:

@@ -14,9 +14,9 @@ from maxlake.lake import (
     definitions,
     ducklake,
     evolution,
-    expiry,
     file_details,
     orphans,
+    snapshot_expiry,
     snapshots,
 )
 from maxlake.lake.cleanup import FILES_AT_ONCE, Pin
@@ -67,7 +67,7 @@ def test_versions_go_oldest_first_and_never_the_newest(place: Place) -> None:
 
 
 def test_many_versions_go_in_several_transactions(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "SNAPSHOTS_AT_ONCE", 2)
+    monkeypatch.setattr(snapshot_expiry, "SNAPSHOTS_AT_ONCE", 2)
     replace_all(place, 6)
     assert place.expire() == place.latest
     assert place.ids() == [5]
@@ -79,11 +79,11 @@ def test_a_version_is_kept_as_long_after_its_successor(place: Place) -> None:
         snapshot = ducklake.snapshot
         times = dict(connection.execute(select(snapshot.c.snapshot_id, snapshot.c.snapshot_time)).all())
         before = times[second] - timedelta(microseconds=1)
-        assert expiry.oldest_to_keep(connection, before) == first
-        assert expiry.oldest_to_keep(connection, times[second]) == second
-        assert expiry.oldest_to_keep(connection, datetime(1990, 1, 1, tzinfo=UTC)) == 0
-        assert expiry.oldest_to_keep(connection, datetime.now(UTC) + timedelta(days=9)) == second
-        assert expiry.count_before(connection, first) == first
+        assert snapshot_expiry.oldest_to_keep(connection, before) == first
+        assert snapshot_expiry.oldest_to_keep(connection, times[second]) == second
+        assert snapshot_expiry.oldest_to_keep(connection, datetime(1990, 1, 1, tzinfo=UTC)) == 0
+        assert snapshot_expiry.oldest_to_keep(connection, datetime.now(UTC) + timedelta(days=9)) == second
+        assert snapshot_expiry.count_before(connection, first) == first
 
 
 def test_files_go_with_the_last_version_that_has_them(place: Place) -> None:
@@ -198,10 +198,10 @@ def test_definitions_go_with_the_last_version_that_has_them(
     change(definitions.create_schema, "s")
     change(definitions.drop_schema, "s")
     columns = rows_of(lake, ducklake.column)
-    expiry.forget_definitions(lake.database)
+    snapshot_expiry.forget_definitions(lake.database)
     assert rows_of(lake, ducklake.column) == columns
     place.expire()
-    expiry.forget_definitions(lake.database)
+    snapshot_expiry.forget_definitions(lake.database)
     assert rows_of(lake, ducklake.column) == 4
     assert rows_of(lake, ducklake.schema) == 2
     assert place.ids() == [1]
@@ -210,10 +210,10 @@ def test_definitions_go_with_the_last_version_that_has_them(
 
     change(definitions.drop_table, place.table)
     place.expire()
-    expiry.forget_definitions(lake.database)
+    snapshot_expiry.forget_definitions(lake.database)
     assert rows_of(lake, ducklake.table) == 1  # its file is still to go
     place.clean()
-    expiry.forget_definitions(lake.database)
+    snapshot_expiry.forget_definitions(lake.database)
     for kind in (ducklake.table, ducklake.column, ducklake.table_stats, ducklake.partition_column):
         assert rows_of(lake, kind) == 0
     place.create()
@@ -229,7 +229,7 @@ def test_a_renamed_table_stays(place: Place) -> None:
         evolution.rename_table(connection, evolution.tables.get(connection, "default", "other"), NAME)
     place.expire()
     place.clean()
-    expiry.forget_definitions(place.lake.database)
+    snapshot_expiry.forget_definitions(place.lake.database)
     assert rows_of(place.lake, ducklake.table) == 1
     assert place.ids() == [1]
 
@@ -243,7 +243,7 @@ def test_a_field_id_is_never_used_twice(place: Place) -> None:
     used = place.table.stored["gone"].field_id
     change(evolution.drop_columns, ["gone"])
     place.expire()
-    expiry.forget_definitions(place.lake.database)
+    snapshot_expiry.forget_definitions(place.lake.database)
     change(evolution.add_columns, [Column("new", parse_type("int"))])
     assert place.table.stored["new"].field_id > used
 

@@ -15,7 +15,7 @@ from maxlake.protocol.errors import ConflictError, ErrorCode, MaxlakeError, NotF
 from maxlake.protocol.limits import FINISHED_SESSION_MEMORY, QUERY_TIME, RESULT_LIFETIME
 from maxlake.protocol.messages.read import CreateReadSessionRequest, ReadAddress, ReadInstanceRequest
 from maxlake.protocol.targets import InstanceTarget
-from maxlake.service import expiry, instance_sessions, instances, store
+from maxlake.service import instance_sessions, instances, session_expiry, store
 from maxlake.service.instances import Instance
 from maxlake.service.project import Project
 from maxlake.service.service import Service, ServiceSettings
@@ -83,7 +83,7 @@ def test_sessions_end_with_their_lifetime_and_rows_after_a_day(project: Project)
     let_pass(project, RESULT_LIFETIME - LIFETIME - 600)
     assert get(refresh=True) == (SessionStatus.NORMAL, pytest.approx(600, abs=60))  # no longer than the rows
     assert read() == 5
-    expiry.forget(project, datetime.now(UTC))
+    session_expiry.forget(project, datetime.now(UTC))
     assert read() == 5
     let_pass(project, 601)
     create = partial(instance_sessions.create, project, target, CreateReadSessionRequest(), ME)
@@ -98,14 +98,14 @@ def test_what_is_over_is_removed(project: Project) -> None:
     instance_sessions.create(project, target, CreateReadSessionRequest(), ME)
     rows = project.results / instance.instance_id
     let_pass(project, RESULT_LIFETIME)
-    expiry.forget(project, datetime.now(UTC))
+    session_expiry.forget(project, datetime.now(UTC))
     assert rows.is_dir()
     let_pass(project, QUERY_TIME + 60)
-    expiry.forget(project, datetime.now(UTC))
+    session_expiry.forget(project, datetime.now(UTC))
     assert not rows.exists()
     assert instances.get(project, instance.instance_id, ME).succeeded
     let_pass(project, FINISHED_SESSION_MEMORY)
-    expiry.forget(project, datetime.now(UTC))
+    session_expiry.forget(project, datetime.now(UTC))
     with project.lake.database.read() as connection:
         assert not connection.execute(select(store.read_session)).all()
         assert not connection.execute(select(store.instance)).all()

@@ -16,7 +16,7 @@ from maxlake.protocol.errors import BadRequestError, BusyError, ConflictError, E
 from maxlake.protocol.limits import QUERY_TIME, RESULT_LIFETIME
 from maxlake.protocol.sql.model import Query
 from maxlake.protocol.sql.statements import parse_statement
-from maxlake.service import expiry, instances, query_runner, store
+from maxlake.service import instances, query_runner, session_expiry, store
 from maxlake.service.project import Project
 from maxlake.service.query_jobs import JobPlanner
 from maxlake.service.query_runner import QueryRunner
@@ -191,9 +191,9 @@ def test_rows_are_kept_for_a_day(project: Project) -> None:
     sql = Sql(project)
     instance = sql.run("select 1 as x")
     later = RESULT_LIFETIME + QUERY_TIME
-    expiry.forget(project, datetime.now(UTC) + timedelta(seconds=later - 60))
+    session_expiry.forget(project, datetime.now(UTC) + timedelta(seconds=later - 60))
     assert (project.results / instance.instance_id).is_dir()
-    expiry.forget(project, datetime.now(UTC) + timedelta(seconds=later + 60))
+    session_expiry.forget(project, datetime.now(UTC) + timedelta(seconds=later + 60))
     assert not (project.results / instance.instance_id).exists()
     assert instance.ended_at is not None
     old = msgspec.structs.replace(instance, ended_at=instance.ended_at - timedelta(seconds=RESULT_LIFETIME))

@@ -27,7 +27,7 @@ from maxlake.protocol.messages.read import (
 )
 from maxlake.protocol.predicates.parse import parse_predicate
 from maxlake.protocol.types.text import parse_type
-from maxlake.service import expiry, pins, predicates, read_sessions, rows, store
+from maxlake.service import pins, predicates, read_sessions, rows, session_expiry, store
 from maxlake.service.project import Project
 from maxlake.service.weighted_cache import WeightedCache
 from tests.service.scene import ME, Scene
@@ -238,7 +238,7 @@ def test_expired_sessions_are_forgotten_some_at_a_time(project: Project, monkeyp
     assert size > 300
     monkeypatch.setattr(pins, "FORGOTTEN_AT_ONCE", 1)
     transactions = Transactions(monkeypatch)
-    expiry.forget(project, datetime.now(UTC) + LATER)
+    session_expiry.forget(project, datetime.now(UTC) + LATER)
     assert transactions.writes >= len(sessions)
     assert stored(project) == (0, 0, 0)
 
@@ -258,7 +258,7 @@ def test_a_principal_holds_so_many_sessions(
     assert count == held == 2
     assert size <= 2500
     create(made, "you")
-    expiry.forget(project, datetime.now(UTC) + LATER)
+    session_expiry.forget(project, datetime.now(UTC) + LATER)
     create(made)
 
 

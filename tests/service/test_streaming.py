@@ -15,7 +15,7 @@ from maxlake.protocol.errors import BadRequestError, ErrorCode, MaxlakeError
 from maxlake.protocol.messages.streaming import FlushResponse
 from maxlake.protocol.messages.write import CreateWriteSessionRequest, StreamAddress, WriteRowsRequest
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, maintenance, store, streaming, uploads, write_sessions
+from maxlake.service import maintenance, session_expiry, store, streaming, uploads, write_sessions
 from maxlake.service.project import Project
 from maxlake.service.service import Service
 from tests.postgresql import Postgresql
@@ -160,12 +160,12 @@ def test_the_memory_of_uploads_is_bounded(project: Project, monkeypatch: pytest.
     scene = Scene(project)
     for number in range(5):
         flush(scene, body([number]), f"id{number}")
-    monkeypatch.setattr(expiry, "MAX_REMEMBERED_FLUSHES", 3)
-    expiry.forget(project, datetime.now(UTC))
+    monkeypatch.setattr(session_expiry, "MAX_REMEMBERED_FLUSHES", 3)
+    session_expiry.forget(project, datetime.now(UTC))
     assert remembered(project) == 3
     flush(scene, body([4]), "id4")
     assert scene.ids() == [0, 1, 2, 3, 4]
-    expiry.forget(project, datetime.now(UTC) + timedelta(days=2))
+    session_expiry.forget(project, datetime.now(UTC) + timedelta(days=2))
     assert remembered(project) == 0
 
 

@@ -5,7 +5,7 @@ import pytest
 from maxlake.protocol.enums import StreamState
 from maxlake.protocol.errors import ErrorCode, MaxlakeError
 from maxlake.protocol.messages.write import CommitRequest
-from maxlake.service import expiry, write_commits, write_sessions, write_streams
+from maxlake.service import session_expiry, write_commits, write_sessions, write_streams
 from maxlake.service.project import Project
 from tests.service.scene import ME, Scene
 
@@ -104,14 +104,14 @@ def test_what_nobody_comes_back_for_is_forgotten(project: Project) -> None:
         scene.write(address, ids)
         scene.close(address)
     scene.commit(committed)
-    expiry.forget(project, datetime.now(UTC) + timedelta(days=3))
+    session_expiry.forget(project, datetime.now(UTC) + timedelta(days=3))
     with pytest.raises(MaxlakeError) as caught:
         write_sessions.get(project, scene.target, abandoned, ME)
     assert code(caught) is ErrorCode.NO_SUCH_OBJECT
     scene.commit(committed)  # remembered for 30 days
     assert scene.ids() == [2]
     assert len([path for path in project.lake.data.rglob("*") if path.is_file()]) == 1
-    expiry.forget(project, datetime.now(UTC) + timedelta(days=40))
+    session_expiry.forget(project, datetime.now(UTC) + timedelta(days=40))
     with pytest.raises(MaxlakeError):
         scene.commit(committed)
     assert scene.ids() == [2]

@@ -18,7 +18,7 @@ from maxlake.protocol.messages.read import (
     ReadSessionResponse,
 )
 from maxlake.protocol.targets import InstanceTarget
-from maxlake.service import expiry, instances, pins, read_sessions
+from maxlake.service import instances, pins, read_sessions, session_expiry
 from maxlake.service.instances import Instance
 from maxlake.service.pins import Pin
 from maxlake.service.project import Project
@@ -36,7 +36,7 @@ def create(
 
     Raises what :func:`instances.rows_of` does, and ``InvalidArgument`` as sessions on tables do.
     """
-    expiry.sweep(project)
+    session_expiry.sweep(project)
     instance = instances.rows_of(project, target.instance, principal)
     session, expires_at = _session(instance, request), _expiry(project, instance)
     pin = Pin(

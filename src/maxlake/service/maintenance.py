@@ -18,14 +18,14 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection, select
 
-from maxlake.lake import cleanup, compaction, expiry, orphans, snapshots
+from maxlake.lake import cleanup, compaction, orphans, snapshot_expiry, snapshots
 from maxlake.lake.cleanup import CatalogFile, Pin
 from maxlake.lake.compaction import Merge
 from maxlake.lake.orphans import StrayFile
 from maxlake.protocol.enums import WriteSessionState
 from maxlake.service import blob_maintenance, store
-from maxlake.service.expiry import forget
 from maxlake.service.project import Project
+from maxlake.service.session_expiry import forget
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ def _survey_tables(project: Project, now: datetime) -> Plan:
             with _reported(errors, table.full_name):
                 merges += compaction.find_merges(connection, table)
         retention = timedelta(seconds=project.settings.snapshot_retention)
-        oldest = expiry.oldest_to_keep(connection, now - retention)
-        count = expiry.count_before(connection, oldest)
+        oldest = snapshot_expiry.oldest_to_keep(connection, now - retention)
+        count = snapshot_expiry.count_before(connection, oldest)
         unneeded = cleanup.unneeded(connection, oldest, _pins(connection, project, now))
     return Plan(merges, oldest, count, unneeded, list(_orphans(project, now)), errors)
 
@@ -159,7 +159,7 @@ def maintain(
         watch.advanced(merge)
     if stopped():
         return Report(project=project.name, tables=_by_table(merged), errors=tuple(errors), finished=False)
-    expired = expiry.expire(project.lake.database, plan.oldest)
+    expired = snapshot_expiry.expire(project.lake.database, plan.oldest)
     removed = _remove_unneeded(project, now)
     lost = orphans.remove(project.lake.data, plan.orphans)
     _forget_tables(project, now)
@@ -248,7 +248,7 @@ def _orphans(project: Project, now: datetime) -> Iterator[StrayFile]:
 
 
 def _forget_tables(project: Project, now: datetime) -> None:
-    expiry.forget_definitions(project.lake.database)
+    snapshot_expiry.forget_definitions(project.lake.database)
     with project.lake.database.read() as connection:
         known = {directory for directory, _ in cleanup.table_directories(connection).values()}
     before = now - timedelta(seconds=project.settings.orphan_age)

@@ -28,7 +28,7 @@ from maxlake.protocol.messages.read import (
 from maxlake.protocol.messages.schema import ReadSchema, WriteSchema
 from maxlake.protocol.partitions import PartitionFilter, parse_partition_filter
 from maxlake.protocol.targets import RowTarget, TableTarget
-from maxlake.service import expiry, pins, store
+from maxlake.service import pins, session_expiry, store
 from maxlake.service.incremental import Versions, resolve
 from maxlake.service.pins import Pin
 from maxlake.service.predicates import SessionPredicate, session_predicate
@@ -121,7 +121,7 @@ def create(
     Raises ``InvalidArgument`` for unknown columns, partition keys, buckets and for predicates that are none,
     ``NoSuchTable``, ``VersionExpired``, ``FlowExceeded`` for a principal with too many sessions.
     """
-    expiry.sweep(project)
+    session_expiry.sweep(project)
     counts = counts_rows(request)
     while True:
         session, table_id = _planned(project, target, request)

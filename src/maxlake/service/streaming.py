@@ -43,7 +43,7 @@ from maxlake.protocol.messages.write import (
     WriteRowsRequest,
 )
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, schema_versions, store
+from maxlake.service import schema_versions, session_expiry, store
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import WriteSession
@@ -158,7 +158,7 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
         )
     if len(request.retry_id) > MAX_REQUEST_TOKEN:
         raise invalid_argument(f"a retry id has at most {MAX_REQUEST_TOKEN} characters")
-    expiry.sweep(project)
+    session_expiry.sweep(project)
     with project.lake.database.read() as connection:
         table = tables.get(connection, target.schema, target.table)
         key = _key(table, request)

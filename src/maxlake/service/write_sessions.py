@@ -34,7 +34,7 @@ from maxlake.protocol.messages.write import (
 from maxlake.protocol.partitions import hive_path, parse_partition_spec, resolve
 from maxlake.protocol.states import WRITE_SESSION, SessionEvent
 from maxlake.protocol.targets import TableTarget
-from maxlake.service import expiry, session_parts, store
+from maxlake.service import session_expiry, session_parts, store
 from maxlake.service.project import Project, check_owner, new_id
 
 
@@ -105,7 +105,7 @@ def create(
     overwrite = decode_flag(request.flags.get("overwrite", request.overwrite), "overwrite")
     evolution = decode_flag(request.flags.get("enable_schema_evolution", False), "enable_schema_evolution")
     session_id = new_id()
-    expiry.sweep(project)
+    session_expiry.sweep(project)
     with project.lake.database.write() as connection:
         table = tables.get(connection, target.schema, target.table)
         spec = parse_partition_spec(partition_spec)

@@ -12,8 +12,8 @@ import pyarrow.types as pat
 from maxlake.lake.filters.bounds import Bounds
 from maxlake.lake.filters.evaluation import Program, compile_expression
 from maxlake.lake.filters.growth import TooMuchTextError
+from maxlake.lake.filters.judgement import Judge, judge
 from maxlake.lake.filters.kernels import as_array
-from maxlake.lake.filters.pruning import Judge, judge
 from maxlake.protocol.predicates.tree import ColumnValue, Expression, Literal, columns, conjuncts, walk
 from maxlake.protocol.types.storage import storage_type
 
