@@ -49,8 +49,8 @@ class BufferRing:
 def _in_use(buffer: bytearray) -> bool:
     """Whether a view of ``buffer`` is alive: Python then refuses to change its size."""
     try:
-        buffer.append(0)
+        last = buffer.pop()
     except BufferError:
         return True
-    buffer.pop()
+    buffer.append(last)  # moves nothing: there is still room for it
     return False
