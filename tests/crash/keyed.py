@@ -34,7 +34,6 @@ SHARED = ("a", "b")
 MOST_ROWS = 30
 #: A session's change takes this many streams.
 STREAMS = 2
-# The last is what PyODPS raises when the server goes while it looks up the endpoint.
 
 #: A writer's rows: text by partition and id.
 State = dict[tuple[str, int], str]

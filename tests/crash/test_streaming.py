@@ -40,7 +40,6 @@ POINTS = [
 #: Seconds: the start of the work, and some ten uploads.
 LONGEST_LIFE = 0.4
 MOST_ROWS = 50
-# The last is what PyODPS raises when the server goes while it looks up the endpoint.
 
 
 @dataclass

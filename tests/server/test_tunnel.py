@@ -220,7 +220,9 @@ def test_what_the_tunnel_does_not_serve(call, table):
     for method, target in (
         ("DELETE", f"{table}?uploadid=x"),
         ("PUT", f"{table}?downloadid=x"),
-        ("POST", f"{table}/upserts?slotnum=1"),
+        ("GET", f"{table}/upserts"),
+        ("DELETE", f"{table}/upserts"),
+        ("PATCH", f"{table}/upserts?upsertid=x"),
         ("POST", f"{table}/streams"),
         ("GET", f"{table}/streams?uploadid=x"),
     ):

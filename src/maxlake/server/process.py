@@ -28,6 +28,8 @@ from maxlake.service.service import Service, ServiceSettings
 
 #: Modules that take long to load, and are not needed to start (see rest/instances.py, service/predicates.py).
 _WARMED = ("maxlake.service.instances", "maxlake.protocol.predicates.parse", "duckdb")
+#: Seconds until a connection that was accepted is known to the server.
+_LAST_ACCEPTED = 0.05
 
 _log = logging.getLogger("maxlake.server")
 
@@ -156,6 +158,13 @@ class _Server(uvicorn.Server):
         await asyncio.get_running_loop().run_in_executor(None, self._ready)
         # What the first SQL statement and the first predicate need; it would only delay the start.
         self._warming = asyncio.create_task(asyncio.to_thread(_import, _WARMED))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        # uvicorn ends the connections it knows, once, and waits for all: those accepted just now come first.
+        await asyncio.sleep(_LAST_ACCEPTED)
+        await super().shutdown(sockets)
 
 
 def _import(modules: Iterable[str]) -> None:

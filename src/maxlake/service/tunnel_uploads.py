@@ -15,19 +15,17 @@ from maxlake.lake.arrow_input import Source
 from maxlake.lake.database import AnyRow
 from maxlake.lake.parts import Part
 from maxlake.protocol.columns import Column, read_schema
-from maxlake.protocol.enums import WriteMode, WriteSessionState
+from maxlake.protocol.enums import WriteSessionState
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.limits import MAX_TUNNEL_BLOCKS
 from maxlake.protocol.messages.blocks import BlockAddress
 from maxlake.protocol.messages.tunnel import TunnelStatus, UploadedBlock, UploadSession
-from maxlake.protocol.messages.write import CreateWriteSessionRequest
 from maxlake.protocol.targets import TableTarget
 from maxlake.protocol.tunnel.decoders import BodyDecoder
-from maxlake.service import blocks, schema_versions, store, tables, write_commits, write_sessions
+from maxlake.service import blocks, store, tables, tunnel_sessions, write_commits
 from maxlake.service.project import Project
 from maxlake.service.tunnel_schema import tunnel_schema
 from maxlake.service.write_sessions import (
-    BlockOptions,
     WriteSession,
     has_expired,
     load_unaborted,
@@ -49,38 +47,27 @@ def create(
 ) -> UploadSession:
     """Open a session that writes to one partition, or to a table that has none.
 
-    Raises ``InvalidArgument`` for tables with a primary key, which the tunnel does not write to, and unless
-    ``partition`` names exactly one; ``NoSuchPartition`` unless ``create_partition``.
+    Raises ``InvalidArgument`` for tables with a primary key, which take upserts, and unless ``partition``
+    names exactly one; ``NoSuchPartition`` unless ``create_partition``.
     """
     table = tables.get(project, target.schema, target.table)
     if table.primary_key:
         raise invalid_argument(
-            "the tunnel does not write to tables with a primary key: use a write session of the Storage API, "
-            "or INSERT",
+            "a table with a primary key takes no uploads: create an upsert session (records, not Arrow), "
+            "or use a write session of the Storage API",
             where=str(target),
         )
     if create_partition:
         tables.add_partition(project, target.schema, target.table, partition)
-    spec = tables.one_partition(project, target.schema, target.table, partition)
-    request = CreateWriteSessionRequest(partition_spec=str(spec), overwrite=overwrite)
-    created = write_sessions.create(
-        project,
-        target,
-        request,
-        principal,
-        mode=WriteMode.BATCH_COMPATIBLE,
-        blocks=BlockOptions(
-            partition_limit=None, enhance_write_check=False, schema_version=table.schema_version
-        ),
-    )
-    return get(project, target, created.session_id, principal)
+    upload_id = tunnel_sessions.begin(project, target, table, partition, principal, overwrite=overwrite)
+    return get(project, target, upload_id, principal)
 
 
 def get(project: Project, target: TableTarget, upload_id: str, principal: str) -> UploadSession:
     """Return a session and the blocks it has; none once they are visible."""
     with project.lake.database.read() as connection:
         session = load_unaborted(connection, target, upload_id, principal)
-        _schema_version(session)
+        _check_takes_blocks(session)
         numbers = _newest(connection, session)
     table = session.table.columns
     return UploadSession(
@@ -98,11 +85,10 @@ def _status(session: WriteSession) -> TunnelStatus:
     return TunnelStatus.EXPIRED if has_expired(session) else TunnelStatus.NORMAL
 
 
-def _schema_version(session: WriteSession) -> int:
-    version = None if session.blocks is None else session.blocks.schema_version
-    if version is None:
-        raise invalid_argument("the session is none of the tunnel's", where=session.where)
-    return version
+def _check_takes_blocks(session: WriteSession) -> None:
+    tunnel_sessions.schema_version(session)
+    if session.table.options.primary_key:
+        raise invalid_argument("the session takes upserts, not blocks", where=session.where)
 
 
 def _newest(connection: Connection, session: WriteSession) -> Mapping[int, AnyRow]:
@@ -132,7 +118,8 @@ def write(
         raise invalid_argument(f"blockid is below {MAX_TUNNEL_BLOCKS}, not {number}; write larger blocks")
     with project.lake.database.read() as connection:
         session = load_writable(connection, target, upload_id, principal)
-        _check_schema(session)
+        _check_takes_blocks(session)
+        tunnel_sessions.check_schema(session)
         attempt = _new_attempt(connection, session, number)
     address = BlockAddress(session_id=upload_id, block_number=number, attempt_number=attempt)
     decoder = open_decoder(session.table.columns.columns)
@@ -150,10 +137,6 @@ def _new_attempt(connection: Connection, session: WriteSession, number: int) -> 
     return max(time.time_ns(), (newest or 0) + 1)
 
 
-def _check_schema(session: WriteSession) -> None:
-    schema_versions.check(session.table, _schema_version(session), evolution=False, where=session.where)
-
-
 def complete(project: Project, target: TableTarget, upload_id: str, principal: str) -> UploadSession:
     """Make all blocks visible, at once and in the order of their numbers; repeating it is harmless."""
     write_commits.commit_chosen(project, target, upload_id, principal, _all_blocks)
@@ -161,5 +144,6 @@ def complete(project: Project, target: TableTarget, upload_id: str, principal: s
 
 
 def _all_blocks(connection: Connection, session: WriteSession) -> tuple[list[Part], list[Part]]:
-    _check_schema(session)
+    _check_takes_blocks(session)
+    tunnel_sessions.check_schema(session)
     return blocks.parts_of(connection, session, _newest(connection, session))

@@ -192,11 +192,65 @@ def tables_with_a_key(context):
     )
     odps.execute_sql(f"insert into {context.table} values (1, 'a'), (2, 'b')")
     table = odps.get_table(context.table)
-    same(sorted(read(table)), [[1, "a"], [2, "b"]])
-    tunnel = TableTunnel(odps)
-    for create in (tunnel.create_upsert_session, tunnel.create_upload_session):
-        failed(partial(create, table), "InvalidArgument", mention="primary key")
-    failed(lambda: tunnel.create_stream_upload_session(table), "InvalidArgument", mention="stream")
+    with table.open_writer() as writer:
+        writer.write([[2, "replaced"], [3, "c"], [4, "d"], [3, "last"]])
+        writer.delete([[4, None], [5, None]])
+        same(sorted(read(table)), [[1, "a"], [2, "b"]])
+    same(sorted(read(table)), [[1, "a"], [2, "replaced"], [3, "last"]])
+    failed(lambda: TableTunnel(odps).create_upload_session(table), "InvalidArgument", mention="primary key")
+    plain = odps.create_table(f"{context.table}_plain", COLUMNS)
+    failed(lambda: TableTunnel(odps).create_upsert_session(plain), "InvalidArgument", mention="primary key")
+
+
+@behaviour()
+def upserts_to_a_partition(context):
+    odps = context.server.odps()
+    odps.execute_sql(
+        f"create table {context.table} (id bigint not null, tags array<string>, at timestamp, "
+        "primary key (id)) partitioned by (pt string) tblproperties ('transactional'='true')"
+    )
+    table = odps.get_table(context.table)
+    at = pd.Timestamp("2026-11-30 01:02:03.123456789")
+    with table.open_writer("pt=a", create_partition=True) as writer:
+        writer.write([[1, ["x", "y"], at], [2, None, None]])
+    rows = [[record[0], record[1], record[2]] for record in odps.read_table(context.table, partition="pt=a")]
+    same(rows, [[1, ["x", "y"], at], [2, None, None]])
+    failed(lambda: TableTunnel(odps).create_upsert_session(table), "InvalidArgument", mention="pt")
+
+
+@behaviour()
+def an_upsert_of_many_flushes(context):
+    odps = context.server.odps()
+    odps.execute_sql(
+        f"create table {context.table} (id bigint not null, v string, primary key (id)) "
+        "tblproperties ('transactional'='true')"
+    )
+    session = TableTunnel(odps).create_upsert_session(context.table)
+    stream = session.open_upsert_stream(compress=True)
+    for turn in range(4):
+        for number in range(100):
+            stream.upsert(session.new_record([number, f"{turn}"]))
+        stream.delete(session.new_record([turn, None]))
+        stream.flush()
+    stream.close()
+    same(read(odps.get_table(context.table)), [])
+    session.commit()
+    same(session.status.value, "COMMITTED")
+    wanted = [[number, "3"] for number in range(100) if number != 3]
+    same(sorted(read(odps.get_table(context.table))), wanted)
+    dropped = TableTunnel(odps).create_upsert_session(context.table)
+    stream = dropped.open_upsert_stream()
+    stream.upsert(dropped.new_record([3, "dropped"]))
+    stream.close()
+    dropped.abort()
+    same(sorted(read(odps.get_table(context.table))), wanted)
+    failed(dropped.commit, "InvalidSessionStatus", status=409)
+
+
+@behaviour()
+def streams(context):
+    odps, table = made(context)
+    failed(lambda: TableTunnel(odps).create_stream_upload_session(table), "InvalidArgument", mention="stream")
 
 
 @behaviour()

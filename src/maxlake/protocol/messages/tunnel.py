@@ -65,3 +65,36 @@ class UploadSession(TunnelSession, frozen=True, kw_only=True):
     upload_id: str = msgspec.field(name="UploadID")
     uploaded_block_list: tuple[UploadedBlock, ...] = ()
     max_field_size: int = MAX_FIELD_SIZE
+
+
+class UpsertStatus(StrEnum):
+    """What may be done with an upsert session: write and commit, or nothing any more."""
+
+    NORMAL = "NORMAL"
+    COMMITTED = "COMMITTED"
+    EXPIRED = "EXPIRED"
+    ABORTED = "ABORTED"
+
+
+class UpsertSlot(msgspec.Struct, frozen=True, kw_only=True):
+    """Who takes the rows of some buckets; clients send them to the endpoint all the same."""
+
+    slot_id: str
+    worker_addr: str
+    buckets: tuple[int, ...]
+
+
+class UpsertSession(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that replace those of the same key, visible together. Unlike other sessions, in lower case.
+
+    A client sends each row to the bucket that ``hasher`` makes of ``hash_key``, those of a bucket in order.
+    """
+
+    id: str
+    status: UpsertStatus
+    schema: TunnelSchema
+    slots: tuple[UpsertSlot, ...]
+    hash_key: tuple[str, ...]
+    hasher: str = "default"
+    quota_name: str = ""
+    enable_partial_update: bool = False

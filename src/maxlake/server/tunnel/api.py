@@ -10,12 +10,11 @@ import msgspec
 
 from maxlake.protocol import limits
 from maxlake.protocol.errors import invalid_argument
-from maxlake.protocol.messages.base import Message
 from maxlake.protocol.targets import DEFAULT_SCHEMA, InstanceTarget, RowTarget, TableTarget
 from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.piece_response import Pieces, send_pieces
 from maxlake.server.routes import Routes
-from maxlake.server.tunnel import downloads, uploads
+from maxlake.server.tunnel import downloads, uploads, upserts
 from maxlake.server.tunnel.call import TunnelCall
 from maxlake.server.upload import Uploads
 from maxlake.server.workers import Workers
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 class SessionAction:
     """Answered with a session as JSON."""
 
-    handler: Callable[[TunnelCall], Message]
+    handler: Callable[[TunnelCall], msgspec.Struct]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +57,16 @@ _ACTIONS: dict[tuple[str, str], AnyAction] = {
     ("POST", "uploadid"): SessionAction(uploads.complete),
     ("PUT", "uploadid"): BlockAction(uploads.write),
 }
-#: What makes a request the tunnel's: one of these in its query, or at the end of its path.
+#: What makes a request the tunnel's: one of these in its query, or a resource of its own below the table.
 _SESSIONS = ("downloads", "downloadid", "uploads", "uploadid")
-_NOT_SERVED = {
-    "upserts": "tables with a primary key are not written through the tunnel: use a write session of the "
-    "Storage API, or INSERT",
-    "streams": "the tunnel takes no streams: upload blocks, or stream through the Storage API",
+_UPSERTS, _STREAMS = "upserts", "streams"
+#: By method, and whether a session is named.
+_UPSERT_ACTIONS: dict[tuple[str, bool], AnyAction] = {
+    ("POST", False): SessionAction(upserts.create),
+    ("GET", True): SessionAction(upserts.get),
+    ("PUT", True): BlockAction(upserts.write),
+    ("POST", True): SessionAction(upserts.commit),
+    ("DELETE", True): SessionAction(upserts.abort),
 }
 
 
@@ -82,8 +85,10 @@ _TARGETS: Routes[Callable[[dict[str, str], str], RowTarget]] = Routes(
             ("/projects/{project}/tables/{table}", _table),
             ("/projects/{project}/schemas/{schema}/tables/{table}", _table),
             ("/projects/{project}/instances/{instance}", _instance),
+            (f"/projects/{{project}}/tables/{{table}}/{_UPSERTS}", _table),
+            (f"/projects/{{project}}/schemas/{{schema}}/tables/{{table}}/{_UPSERTS}", _table),
         )
-        for method in ("GET", "POST", "PUT")
+        for method in ("GET", "POST", "PUT", "DELETE")
     }
 )
 
@@ -99,7 +104,7 @@ class TunnelApi:
     def takes(self, exchange: Exchange) -> bool:
         """Tell whether a request is the tunnel's. Raises InvalidArgument for a malformed query."""
         parameters = exchange.parameters()
-        return _last_segment(exchange) in _NOT_SERVED or any(parameters.flag(name) for name in _SESSIONS)
+        return _resource(exchange) in (_UPSERTS, _STREAMS) or any(map(parameters.flag, _SESSIONS))
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
@@ -133,15 +138,26 @@ class TunnelApi:
         )
 
 
-def _last_segment(exchange: Exchange) -> str:
-    return exchange.path.rpartition("/")[2]
+def _resource(exchange: Exchange) -> str:
+    """Return what a path names below a table, ``""`` for nothing; tables may have any name."""
+    names = exchange.path.removeprefix("/api").split("/")[2:]
+    below_table = len(names) in (4, 6) and names[-3] == "tables"
+    return names[-1] if below_table else ""
 
 
 def _action(exchange: Exchange) -> AnyAction:
-    if problem := _NOT_SERVED.get(_last_segment(exchange)):
-        raise invalid_argument(problem)
     parameters = exchange.parameters()
-    for (method, name), action in _ACTIONS.items():
-        if method == exchange.method and parameters.flag(name):
-            return action
-    raise invalid_argument(f"the tunnel takes no {exchange.method} with these parameters")
+    action: AnyAction | None = None
+    match _resource(exchange):
+        case "upserts":
+            action = _UPSERT_ACTIONS.get((exchange.method, parameters.flag("upsertid")))
+        case "streams":
+            raise invalid_argument(
+                "the tunnel takes no streams: upload blocks, or stream through the Storage API"
+            )
+        case _:
+            named = (name for method, name in _ACTIONS if method == exchange.method and parameters.flag(name))
+            action = _ACTIONS.get((exchange.method, next(named, "")))
+    if action is None:
+        raise invalid_argument(f"the tunnel takes no {exchange.method} with these parameters")
+    return action
