@@ -223,8 +223,9 @@ def test_what_the_tunnel_does_not_serve(call, table):
         ("GET", f"{table}/upserts"),
         ("DELETE", f"{table}/upserts"),
         ("PATCH", f"{table}/upserts?upsertid=x"),
-        ("POST", f"{table}/streams"),
-        ("GET", f"{table}/streams?uploadid=x"),
+        ("GET", f"{table}/streams"),
+        ("DELETE", f"{table}/streams?uploadid=x"),
+        ("POST", f"{table}/streams?dynamic_partition=true"),
     ):
         answer = call(method, target)
         assert (answer.status, code(answer)) == (400, "InvalidArgument"), target

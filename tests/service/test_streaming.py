@@ -268,7 +268,7 @@ def test_a_flush_cut_before_its_commit_leaves_a_file_that_maintenance_collects(p
     scene = Scene(project)
     flush(scene, body([1]))
     table = streaming._table(project, scene.target)
-    uploads.store_rows(project, streaming._session(table), STREAM, body([2]))
+    uploads.store_rows(project, streaming._session(table, {}), STREAM, body([2]))
     assert scene.ids() == [1]
     assert len(files(project)) == 2
     maintenance.maintain(project, datetime.now(UTC) + timedelta(hours=12))

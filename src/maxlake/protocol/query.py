@@ -34,16 +34,8 @@ SERVED_PARAMETERS = frozenset(
         *("curr_project", "curr_schema", "name", "marker", "maxitems", "data", "extended"),
         *("partition", "partitions", "source", "result", "taskstatus", "status", "daterange"),
         *("linenum", "cols", "schema_name", "uploads", "uploadid", "blockid", "overwrite"),
-        *(
-            "create_partition",
-            "downloads",
-            "downloadid",
-            "rowrange",
-            "columns",
-            "arrow",
-            "upsertid",
-            "bucketid",
-        ),
+        *("create_partition", "downloads", "downloadid", "rowrange", "columns", "arrow"),
+        *("upsertid", "bucketid", "dynamic_partition"),
     }
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

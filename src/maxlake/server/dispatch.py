@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from maxlake.protocol import limits
 from maxlake.protocol.enums import Action
 from maxlake.protocol.errors import invalid_argument
-from maxlake.protocol.headers import ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
+from maxlake.protocol.headers import RETRY_ID_HEADER, ROUTE_TOKEN_HEADER, WRITE_ACCESS_TOKEN_HEADER
 from maxlake.protocol.targets import BlobTarget, InstanceTarget, RowTarget, TableTarget, parse_target
 from maxlake.server import blob_handlers, dialects, instance_handlers
 from maxlake.server import storage_handlers as handlers
@@ -168,7 +168,7 @@ class StorageApi:
             body=body,
             principal=principal,
             dialect=dialects.recognise(exchange.headers, text),
-            retry_id=exchange.headers.get("odps-tunnel-retry-trace-id", ""),
+            retry_id=exchange.headers.get(RETRY_ID_HEADER, ""),
             access_token=exchange.headers.get(WRITE_ACCESS_TOKEN_HEADER, ""),
             content_encoding=exchange.headers.get("content-encoding", ""),
         )

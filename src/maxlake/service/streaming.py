@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -43,12 +44,14 @@ from maxlake.protocol.messages.write import (
     WriteRowsRequest,
 )
 from maxlake.protocol.targets import TableTarget
+from maxlake.protocol.tunnel.decoders import BodyDecoder
 from maxlake.service import schema_versions, session_expiry, store
 from maxlake.service.project import Project
 from maxlake.service.uploads import StoredRows, discard_body, store_rows
 from maxlake.service.write_sessions import WriteSession
 from maxlake.service.write_streams import check_address, incomplete, schema_of
 
+NO_PARTITION: Mapping[str, str] = MappingProxyType({})
 # Made before threads are (see read_sessions).
 _ANSWER = msgspec.msgpack.Decoder(FlushResponse)
 
@@ -145,9 +148,18 @@ def get_stream(project: Project, target: TableTarget, address: StreamAddress) ->
     )
 
 
-def write(project: Project, target: TableTarget, request: WriteRowsRequest, body: Source) -> FlushResponse:
+def write(
+    project: Project,
+    target: TableTarget,
+    request: WriteRowsRequest,
+    body: Source,
+    *,
+    partition: Mapping[str, str] = NO_PARTITION,
+    decoder: BodyDecoder | None = None,
+) -> FlushResponse:
     """Store the rows of one Arrow IPC stream and make them visible.
 
+    ``partition`` has the values that they do not have; ``decoder`` is as for ``store_rows``.
     An upload repeated under the same retry id is answered as the first time, for a day, as long as not too
     many others came after it.
     """
@@ -167,7 +179,7 @@ def write(project: Project, target: TableTarget, request: WriteRowsRequest, body
     if answered:
         discard_body(body)
         return answered
-    stored = store_rows(project, _session(table), request.stream, body)
+    stored = store_rows(project, _session(table, partition), request.stream, body, decoder)
     commit = _upsert if table.options.primary_key else _commit
     outcome = project.flushes(table).run(Flush(table, request, stored), lambda group: commit(project, group))
     if not outcome.named:
@@ -190,13 +202,13 @@ def _check_table(table: Table, request: WriteRowsRequest) -> None:
         schema_versions.check(table, request.schema_version, evolution=True, where=table.full_name)
 
 
-def _session(table: Table) -> WriteSession:
+def _session(table: Table, partition: Mapping[str, str]) -> WriteSession:
     """Return the session ``default`` of a table, as if it had been created."""
     return WriteSession(
         session_id=STREAMING_SESSION,
         table=table,
         state=WriteSessionState.NORMAL,
-        partition={},
+        partition=dict(partition),
         overwrite=False,
         schema_evolution=True,
         expires_at=datetime.max.replace(tzinfo=UTC),

@@ -248,9 +248,37 @@ def an_upsert_of_many_flushes(context):
 
 
 @behaviour()
-def streams(context):
+def rows_streamed(context):
     odps, table = made(context)
-    failed(lambda: TableTunnel(odps).create_stream_upload_session(table), "InvalidArgument", mention="stream")
+    session = TableTunnel(odps).create_stream_upload_session(table)
+    for number, compress in enumerate((False, True)):
+        writer = session.open_record_writer(compress=compress)
+        writer.write(session.new_record([number, "é"]))
+        same(len(read(table)), number)
+        writer.close()
+        same(len(read(table)), number + 1)
+    same(read(table), [[0, "é"], [1, "é"]])
+    session.reload()
+    session.abort()
+    odps.execute_sql(f"alter table {context.table} add columns (more string)")
+    writer = session.open_record_writer()
+    writer.write(session.new_record([3, "late"]))
+    failed(writer.close, "SCHEMA_MISMATCH", status=400)
+    same(len(read(odps.get_table(context.table))), 2)
+
+
+@behaviour()
+def rows_streamed_to_a_partition(context):
+    odps, table = made(context, "pt string")
+    tunnel = TableTunnel(odps)
+    failed(lambda: tunnel.create_stream_upload_session(table), "InvalidArgument", mention="pt")
+    failed(lambda: tunnel.create_stream_upload_session(table, "pt=a"), "NoSuchPartition", status=404)
+    session = tunnel.create_stream_upload_session(table, "pt=a", create_partition=True)
+    writer = session.open_record_writer()
+    for row in ROWS:
+        writer.write(session.new_record(row))
+    writer.close()
+    same(read(table, partition="pt=a"), [[*row, "a"] for row in ROWS])
 
 
 @behaviour()

@@ -67,6 +67,17 @@ class UploadSession(TunnelSession, frozen=True, kw_only=True):
     max_field_size: int = MAX_FIELD_SIZE
 
 
+class StreamUploadSession(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows are streamed to; in lower case, but for one member. A slot is its id and who serves it."""
+
+    session_name: str
+    schema: TunnelSchema
+    schema_version: str
+    slots: tuple[tuple[str, str], ...]
+    status: TunnelStatus = TunnelStatus.NORMAL
+    quota_name: str = msgspec.field(default="", name="QuotaName")
+
+
 class UpsertStatus(StrEnum):
     """What may be done with an upsert session: write and commit, or nothing any more."""
 
@@ -85,7 +96,7 @@ class UpsertSlot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpsertSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that replace those of the same key, visible together. Unlike other sessions, in lower case.
+    """Rows that replace those of the same key, visible together. In lower case, as streams.
 
     A client sends each row to the bucket that ``hasher`` makes of ``hash_key``, those of a bucket in order.
     """

@@ -14,7 +14,7 @@ from maxlake.protocol.targets import DEFAULT_SCHEMA, InstanceTarget, RowTarget, 
 from maxlake.server.exchange import Exchange, Reply
 from maxlake.server.piece_response import Pieces, send_pieces
 from maxlake.server.routes import Routes
-from maxlake.server.tunnel import downloads, uploads, upserts
+from maxlake.server.tunnel import downloads, streams, uploads, upserts
 from maxlake.server.tunnel.call import TunnelCall
 from maxlake.server.upload import Uploads
 from maxlake.server.workers import Workers
@@ -43,6 +43,7 @@ class BlockAction:
     """Takes rows, answered with nothing but success."""
 
     handler: Callable[[TunnelCall, UploadBody], None]
+    headers: Callable[[TunnelCall], tuple[tuple[str, str], ...]] = lambda _: ()
 
 
 AnyAction = SessionAction | RowsAction | BlockAction
@@ -59,14 +60,27 @@ _ACTIONS: dict[tuple[str, str], AnyAction] = {
 }
 #: What makes a request the tunnel's: one of these in its query, or a resource of its own below the table.
 _SESSIONS = ("downloads", "downloadid", "uploads", "uploadid")
-_UPSERTS, _STREAMS = "upserts", "streams"
-#: By method, and whether a session is named.
-_UPSERT_ACTIONS: dict[tuple[str, bool], AnyAction] = {
-    ("POST", False): SessionAction(upserts.create),
-    ("GET", True): SessionAction(upserts.get),
-    ("PUT", True): BlockAction(upserts.write),
-    ("POST", True): SessionAction(upserts.commit),
-    ("DELETE", True): SessionAction(upserts.abort),
+#: By resource, the parameter that names a session of it, and what is done by method and whether one is named.
+_RESOURCES: dict[str, tuple[str, dict[tuple[str, bool], AnyAction]]] = {
+    "upserts": (
+        "upsertid",
+        {
+            ("POST", False): SessionAction(upserts.create),
+            ("GET", True): SessionAction(upserts.get),
+            ("PUT", True): BlockAction(upserts.write),
+            ("POST", True): SessionAction(upserts.commit),
+            ("DELETE", True): SessionAction(upserts.abort),
+        },
+    ),
+    "streams": (
+        "uploadid",
+        {
+            ("POST", False): SessionAction(streams.create),
+            ("GET", True): SessionAction(streams.get),
+            ("PUT", True): BlockAction(streams.write, streams.routed),
+            ("POST", True): SessionAction(streams.abort),
+        },
+    ),
 }
 
 
@@ -85,8 +99,11 @@ _TARGETS: Routes[Callable[[dict[str, str], str], RowTarget]] = Routes(
             ("/projects/{project}/tables/{table}", _table),
             ("/projects/{project}/schemas/{schema}/tables/{table}", _table),
             ("/projects/{project}/instances/{instance}", _instance),
-            (f"/projects/{{project}}/tables/{{table}}/{_UPSERTS}", _table),
-            (f"/projects/{{project}}/schemas/{{schema}}/tables/{{table}}/{_UPSERTS}", _table),
+            *((f"/projects/{{project}}/tables/{{table}}/{name}", _table) for name in _RESOURCES),
+            *(
+                (f"/projects/{{project}}/schemas/{{schema}}/tables/{{table}}/{name}", _table)
+                for name in _RESOURCES
+            ),
         )
         for method in ("GET", "POST", "PUT", "DELETE")
     }
@@ -104,7 +121,7 @@ class TunnelApi:
     def takes(self, exchange: Exchange) -> bool:
         """Tell whether a request is the tunnel's. Raises InvalidArgument for a malformed query."""
         parameters = exchange.parameters()
-        return _resource(exchange) in (_UPSERTS, _STREAMS) or any(map(parameters.flag, _SESSIONS))
+        return _resource(exchange) in _RESOURCES or any(map(parameters.flag, _SESSIONS))
 
     async def serve(self, exchange: Exchange, principal: str) -> None:
         """Answer one verified request. Raises MaxlakeError for whatever is wrong with it."""
@@ -122,9 +139,9 @@ class TunnelApi:
                 await send_pieces(
                     exchange, self._workers, lambda: handler(call), "application/octet-stream", headers
                 )
-            case BlockAction(handler):
+            case BlockAction(handler, headers):
                 await self._uploads.receive(exchange, lambda body: handler(call, body))
-                await exchange.answer(Reply(b"", "application/octet-stream"))
+                await exchange.answer(Reply(b"", "application/octet-stream", headers=headers(call)))
 
     def _call(self, exchange: Exchange, principal: str) -> TunnelCall:
         target_of, names = _TARGETS.find(exchange)
@@ -147,17 +164,12 @@ def _resource(exchange: Exchange) -> str:
 
 def _action(exchange: Exchange) -> AnyAction:
     parameters = exchange.parameters()
-    action: AnyAction | None = None
-    match _resource(exchange):
-        case "upserts":
-            action = _UPSERT_ACTIONS.get((exchange.method, parameters.flag("upsertid")))
-        case "streams":
-            raise invalid_argument(
-                "the tunnel takes no streams: upload blocks, or stream through the Storage API"
-            )
-        case _:
-            named = (name for method, name in _ACTIONS if method == exchange.method and parameters.flag(name))
-            action = _ACTIONS.get((exchange.method, next(named, "")))
+    if (resource := _resource(exchange)) in _RESOURCES:
+        session, actions = _RESOURCES[resource]
+        action = actions.get((exchange.method, parameters.flag(session)))
+    else:
+        named = (name for method, name in _ACTIONS if method == exchange.method and parameters.flag(name))
+        action = _ACTIONS.get((exchange.method, next(named, "")))
     if action is None:
         raise invalid_argument(f"the tunnel takes no {exchange.method} with these parameters")
     return action

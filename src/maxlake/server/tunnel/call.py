@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from maxlake.protocol.enums import TunnelCodec
 from maxlake.protocol.errors import invalid_argument
+from maxlake.protocol.headers import RETRY_ID_HEADER
 from maxlake.protocol.targets import RowTarget, TableTarget
 from maxlake.protocol.tunnel.arrow_form import ArrowForm
 from maxlake.server import dialects
@@ -16,6 +17,9 @@ from maxlake.server.parameters import Parameters
 
 if TYPE_CHECKING:
     from maxlake.service.project import Project
+
+#: Clients want a port, though they only send it back.
+_HTTP_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,17 @@ class TunnelCall:
         """What the client takes columns for."""
         dialect = dialects.recognise(self.headers, str(self.target))
         return ArrowForm(dialect.whole_decimal_scale, not isinstance(self.target, TableTarget))
+
+    @property
+    def worker(self) -> str:
+        """What clients are told serves their slots and buckets: whom they call already."""
+        host = self.headers.get("host", "localhost")
+        return host if ":" in host else f"{host}:{_HTTP_PORT}"
+
+    @property
+    def retry_id(self) -> str:
+        """What a repeated request has in common with the first; ``""`` from clients that do not say."""
+        return self.headers.get(RETRY_ID_HEADER, "")
 
     @property
     def accepted(self) -> TunnelCodec | None:

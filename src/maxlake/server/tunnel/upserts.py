@@ -13,24 +13,16 @@ from maxlake.service import tunnel_upserts
 if TYPE_CHECKING:
     from maxlake.server.upload import UploadBody
 
-#: Clients want a port, though they only send it back.
-_HTTP_PORT = 80
-
 
 def create(call: TunnelCall) -> UpsertSession:
     """``POST …/upserts``: to ``partition`` where the table has any."""
     partition = call.parameters.text("partition") or ""
-    return tunnel_upserts.create(call.project, call.table, partition, call.principal, _worker(call))
-
-
-def _worker(call: TunnelCall) -> str:
-    host = call.headers.get("host", "localhost")
-    return host if ":" in host else f"{host}:{_HTTP_PORT}"
+    return tunnel_upserts.create(call.project, call.table, partition, call.principal, call.worker)
 
 
 def get(call: TunnelCall) -> UpsertSession:
     """``GET …/upserts?upsertid=``: the session, and what became of it."""
-    return tunnel_upserts.get(call.project, call.table, _upsert_id(call), call.principal, _worker(call))
+    return tunnel_upserts.get(call.project, call.table, _upsert_id(call), call.principal, call.worker)
 
 
 def _upsert_id(call: TunnelCall) -> str:
@@ -50,9 +42,9 @@ def write(call: TunnelCall, body: UploadBody) -> None:
 
 def commit(call: TunnelCall) -> UpsertSession:
     """``POST …/upserts?upsertid=``: all rows become visible."""
-    return tunnel_upserts.commit(call.project, call.table, _upsert_id(call), call.principal, _worker(call))
+    return tunnel_upserts.commit(call.project, call.table, _upsert_id(call), call.principal, call.worker)
 
 
 def abort(call: TunnelCall) -> UpsertSession:
     """``DELETE …/upserts?upsertid=``: nothing ever becomes visible."""
-    return tunnel_upserts.abort(call.project, call.table, _upsert_id(call), call.principal, _worker(call))
+    return tunnel_upserts.abort(call.project, call.table, _upsert_id(call), call.principal, call.worker)
