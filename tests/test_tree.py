@@ -26,7 +26,7 @@ def project_files() -> list[Path]:
     found = list[Path]()
     for directory, directories, names in os.walk(ROOT):
         directories[:] = [name for name in directories if name not in NOT_OURS and name != "__pycache__"]
-        found += [Path(directory, name) for name in names]
+        found += [Path(directory, name) for name in names if name not in NOT_OURS]
     return found
 
 
