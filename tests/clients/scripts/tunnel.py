@@ -1,6 +1,7 @@
 """What PyODPS does with the tunnel: tables and results read and written, as records and as Arrow."""
 
 import time
+from decimal import Decimal
 from functools import partial
 
 import pandas as pd
@@ -206,15 +207,14 @@ def tables_with_a_key(context):
 def upserts_to_a_partition(context):
     odps = context.server.odps()
     odps.execute_sql(
-        f"create table {context.table} (id bigint not null, tags array<string>, at timestamp, "
+        f"create table {context.table} (id bigint not null, tags array<string>, price decimal(10,2), "
         "primary key (id)) partitioned by (pt string) tblproperties ('transactional'='true')"
     )
     table = odps.get_table(context.table)
-    at = pd.Timestamp("2026-11-30 01:02:03.123456789")
     with table.open_writer("pt=a", create_partition=True) as writer:
-        writer.write([[1, ["x", "y"], at], [2, None, None]])
-    rows = [[record[0], record[1], record[2]] for record in odps.read_table(context.table, partition="pt=a")]
-    same(rows, [[1, ["x", "y"], at], [2, None, None]])
+        writer.write([[1, ["x", "y"], Decimal("1.50")], [2, None, None]])
+    wanted = [[1, ["x", "y"], Decimal("1.50"), "a"], [2, None, None, "a"]]
+    same(read(table, partition="pt=a"), wanted)
     failed(lambda: TableTunnel(odps).create_upsert_session(table), "InvalidArgument", mention="pt")
 
 
