@@ -76,6 +76,7 @@ def test_a_table_that_cannot_be_maintained_is_told(tmp_path: Path) -> None:
     assert "failed: default.t" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     done = maintain(missing)
@@ -115,6 +116,7 @@ def test_a_grace_in_which_others_write_is_refused(tmp_path: Path, grace: str) ->
 
 
 @pytest.mark.postgresql
+@pytest.mark.slow
 def test_a_catalog_in_postgresql(tmp_path: Path, postgresql: Postgresql) -> None:
     ids = filled(tmp_path, postgresql.url)
     assert "name the database" in maintain(tmp_path).stderr
@@ -132,6 +134,7 @@ def test_a_catalog_in_postgresql(tmp_path: Path, postgresql: Postgresql) -> None
 
 
 @pytest.mark.postgresql
+@pytest.mark.slow
 def test_a_database_without_the_catalog_is_refused_and_stays_so(
     tmp_path: Path, postgresql: Postgresql
 ) -> None:

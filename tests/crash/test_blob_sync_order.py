@@ -40,6 +40,7 @@ def synced(events: Sequence[Event], place: Path, since: int) -> bool:
 
 
 @pytest.mark.crash
+@pytest.mark.slow
 def test_no_reference_is_given_out_before_its_blob_is_synced(tmp_path: Path, tool) -> None:
     root, trace = tmp_path.resolve() / "root", tmp_path / "trace"
     root.mkdir()

@@ -13,7 +13,7 @@ from tests.crash.lives import Home
 from tests.crash.test_kill import World
 from tests.lake.duckdb_reader import DuckdbReader
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 
 @pytest.fixture
