@@ -31,7 +31,7 @@ _ROW_ACTIONS = {
 }
 _FIRST_ERROR = 400
 #: Parameters of REST and the tunnel by which rows are asked for, or sent.
-_ROW_PARAMETERS = {"data", "result", "downloadid", "uploadid", "blockid"}
+_ROW_PARAMETERS = {"data", "result", "downloadid", "uploadid", "blockid", "upsertid"}
 
 
 class Recorder:
