@@ -13,7 +13,7 @@ from maxlake.protocol.tunnel.chunks import ChunkReader
 from maxlake.protocol.tunnel.record_reader import RecordReader
 
 #: How an IPC stream ends.
-END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 class BodyDecoder(Protocol):
@@ -51,11 +51,15 @@ class RecordDecoder:
 
     def finish(self) -> bytes:
         """Return the last batches, and the end of the stream."""
-        return self._stream(self._reader.finish()) + END_OF_STREAM
+        return self._stream(self._reader.finish()) + _END_OF_STREAM
 
     def _stream(self, batches: Iterable[pa.RecordBatch]) -> bytes:
         schema, self._schema = self._schema, b""
-        return schema + b"".join(batch.serialize().to_pybytes() for batch in batches)
+        return schema + b"".join(self._uploaded(batch).serialize().to_pybytes() for batch in batches)
+
+    def _uploaded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return of a batch what is stored."""
+        return batch
 
 
 class ArrowDecoder:
@@ -77,4 +81,4 @@ class ArrowDecoder:
     def finish(self) -> bytes:
         """Return the end of the stream."""
         schema, self._schema = self._schema, b""
-        return schema + self._chunks.finish() + END_OF_STREAM
+        return schema + self._chunks.finish() + _END_OF_STREAM

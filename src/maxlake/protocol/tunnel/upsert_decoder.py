@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from maxlake.protocol.columns import OPERATION_COLUMN, Column
 from maxlake.protocol.errors import BadRequestError, ErrorCode
-from maxlake.protocol.tunnel.decoders import END_OF_STREAM
+from maxlake.protocol.tunnel.decoders import RecordDecoder
 from maxlake.protocol.tunnel.record_reader import RecordReader
 from maxlake.protocol.types.model import Array, Kind, OdpsType, Simple
 
@@ -25,7 +25,7 @@ _OWN: dict[str, OdpsType] = {
 _OPERATION = list(_OWN).index(OPERATION_COLUMN)
 
 
-class UpsertDecoder:
+class UpsertDecoder(RecordDecoder):
     """See ``BodyDecoder``: gives the columns and ``__operation``, as uploads to such tables have it.
 
     Rows count in the order they come, and have all columns: raises DATA_ERROR for those that say otherwise.
@@ -37,23 +37,6 @@ class UpsertDecoder:
         self._reader = RecordReader([*names, *_OWN], [*types, *_OWN.values()])
         self._kept = [*range(len(names)), len(names) + _OPERATION]
         self._schema = pa.schema([self._reader.schema.field(i) for i in self._kept]).serialize().to_pybytes()
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of a record that goes on."""
-        return self._reader.held_bytes
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the batches that are whole."""
-        return self._stream(self._reader.feed(data))
-
-    def finish(self) -> bytes:
-        """Return the last batches, and the end of the stream."""
-        return self._stream(self._reader.finish()) + END_OF_STREAM
-
-    def _stream(self, batches: Iterable[pa.RecordBatch]) -> bytes:
-        schema, self._schema = self._schema, b""
-        return schema + b"".join(self._uploaded(batch).serialize().to_pybytes() for batch in batches)
 
     def _uploaded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         own = batch.columns[-len(_OWN) :]
