@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from maxlake.protocol.enums import WriteMode
 from maxlake.protocol.errors import invalid_argument
 from maxlake.protocol.messages.write import CreateWriteSessionRequest
@@ -36,3 +38,8 @@ def schema_version(session: WriteSession) -> int:
 def check_schema(session: WriteSession) -> None:
     """Raise ``SCHEMA_MISMATCH`` once the table was altered: fields would be taken for others."""
     schema_versions.check(session.table, schema_version(session), evolution=False, where=session.where)
+
+
+def next_attempt(newest: int | None) -> int:
+    """Return a number above ``newest``, the latest attempt stored: attempts are in the order they began."""
+    return max(time.time_ns(), (newest or 0) + 1)

@@ -6,7 +6,6 @@ place of what it was as soon as it is stored, not before. Nothing else is differ
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
@@ -134,7 +133,7 @@ def _new_attempt(connection: Connection, session: WriteSession, number: int) -> 
             block.c.session_id == session.session_id, block.c.block_number == number
         )
     ).scalar_one()
-    return max(time.time_ns(), (newest or 0) + 1)
+    return tunnel_sessions.next_attempt(newest)
 
 
 def complete(project: Project, target: TableTarget, upload_id: str, principal: str) -> UploadSession:

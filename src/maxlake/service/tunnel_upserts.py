@@ -7,7 +7,6 @@ that is repeated changes nothing.
 from __future__ import annotations
 
 import secrets
-import time
 
 from sqlalchemy import Connection, func, select
 
@@ -97,7 +96,7 @@ def _next(connection: Connection, session: WriteSession) -> BlockAddress:
     return BlockAddress(
         session_id=session.session_id,
         block_number=secrets.randbelow(MAX_TUNNEL_BLOCKS),  # tells apart those of the same moment
-        attempt_number=max(time.time_ns(), (newest or 0) + 1),
+        attempt_number=tunnel_sessions.next_attempt(newest),
     )
 
 
